@@ -1,7 +1,7 @@
 """The nouns that everything else speaks of: problem, finding, plan, result, event, record.
 
 Frozen values without behaviour beyond what follows from their own fields. This module imports nothing of sf,
-so every other one may import it. Whatever becomes a document (``plan.json``, ``result.json``) is defined here.
+so every other one may import it. Whatever becomes a document (``plan.json``) is defined here, once.
 """
 
 from __future__ import annotations

@@ -1,0 +1,173 @@
+"""The door to the human: text on stdout and stderr, and nothing else writes there.
+
+Whatever is printed is hostile until it went through here. Secrets are scrubbed, control characters become visible,
+and in a CI log no line can be read as a workflow command. Colour travels as private-use characters (`Mark`) inside
+ordinary strings and becomes an escape sequence only here, so foreign text can never bring its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import unicodedata
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from sf.models import Problem
+    from sf.redact import Redactor
+
+WIDTH: Final = 80
+
+
+class Mark(StrEnum):
+    """Styles, as characters of the private use area. Every line ends in the plain style by itself."""
+
+    PLAIN = "\ue000"
+    BOLD = "\ue001"
+    DIM = "\ue002"
+    RED = "\ue003"
+    GREEN = "\ue004"
+    YELLOW = "\ue005"
+    CYAN = "\ue006"
+
+
+_SGR: Final = {
+    Mark.PLAIN: "\x1b[0m",
+    Mark.BOLD: "\x1b[1m",
+    Mark.DIM: "\x1b[2m",
+    Mark.RED: "\x1b[31m",
+    Mark.GREEN: "\x1b[32m",
+    Mark.YELLOW: "\x1b[33m",
+    Mark.CYAN: "\x1b[36m",
+}
+_MARKS: Final = re.compile("[" + "".join(Mark) + "]")
+# C0 and C1 controls but newline and tab, bidirectional overrides (they make a log lie), lone surrogates.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# `::command::` counts at the start of a line, `##[command]` anywhere in it (actions/runner, ActionCommand.cs).
+_COMMAND: Final = re.compile(r"(?m)^(\s*):(?=:)|##(?=\[)")
+_ZERO_WIDTH: Final = "\u200b"
+
+
+def styled(text: str, *marks: Mark) -> str:
+    """`text` in the given styles, line by line, so that a cut between lines never leaks a style."""
+    start = "".join(marks)
+    return "\n".join(f"{start}{line}{Mark.PLAIN}" if line else line for line in text.split("\n"))
+
+
+def unstyled(text: str) -> str:
+    """`text` without its marks."""
+    return _MARKS.sub("", text)
+
+
+def display_width(text: str) -> int:
+    """The number of terminal columns that `text` takes."""
+    visible = unstyled(text)
+    if visible.isascii():
+        return len(visible)
+    return sum(
+        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in visible
+    )
+
+
+def printable(text: str) -> str:
+    r"""`text` with every control character but newline and tab spelled out, such as ``\x1b``."""
+
+    def spell(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return _CONTROL.sub(spell, text.replace("\r\n", "\n"))
+
+
+def without_commands(text: str) -> str:
+    """`text` that no runner takes for a workflow command; it looks the same to a reader."""
+    return _COMMAND.sub(lambda match: match[0] + _ZERO_WIDTH, text)
+
+
+class Console:
+    """Writes to the two streams of the process.
+
+    `in_ci` makes every line safe for a runner that reads workflow commands from the log.
+    """
+
+    def __init__(  # the streams may be None: Python's own sign that the descriptor was closed at the start
+        self,
+        stdout: TextIO | None,
+        stderr: TextIO | None,
+        redactor: Redactor,
+        *,
+        color: bool = False,
+        in_ci: bool = False,
+        width: int = WIDTH,
+    ) -> None:
+        self._stdout = stdout
+        self._stderr = stderr
+        self._redactor = redactor
+        self._color = color
+        self._in_ci = in_ci
+        self.width = width
+        #: What kept a document from reaching stdout; empty while all went well.
+        self.lost = "" if stdout else "standard output is closed"
+
+    def document(self, text: str) -> None:
+        """Print a whole report for people to stdout."""
+        self._write_stdout(self._safe(text))
+
+    def data(self, text: str) -> None:
+        """Print a document for programs to stdout, unchanged but for scrubbed secrets.
+
+        ``##[`` inside a JSON string is spelled as an escape, which is the same value to a parser and no
+        workflow command to a runner.
+        """
+        self._write_stdout(self._redactor.scrub(text).replace("##[", "##\\u005b"))
+
+    def note(self, text: str) -> None:
+        """Print a line of progress or advice to stderr."""
+        self._write_stderr(self._safe(text))
+
+    def problem(self, problem: Problem) -> None:
+        """Print one error: where it happened, what, and what to do."""
+        self.note(f"{styled('error:', Mark.RED, Mark.BOLD)} {problem}")
+        if problem.hint:
+            self.note(f"{styled('hint:', Mark.CYAN)} {problem.hint}")
+
+    def _safe(self, text: str) -> str:
+        text = printable(self._redactor.scrub(text))
+        if self._in_ci:
+            text = without_commands(text)
+        text = _MARKS.sub(lambda match: _SGR[Mark(match[0])], text) if self._color else unstyled(text)
+        return text if text.endswith("\n") else text + "\n"
+
+    def _write_stdout(self, text: str) -> None:
+        if self.lost or self._stdout is None:
+            return
+        try:
+            self._stdout.write(text)
+            self._stdout.flush()
+        except (OSError, ValueError) as error:
+            closed = isinstance(error, ValueError) or error.errno == errno.EPIPE
+            self.lost = "standard output was closed" if closed else f"standard output: {error}"
+            _silence(self._stdout)
+
+    def _write_stderr(self, text: str) -> None:
+        if self._stderr is None:
+            return
+        try:
+            self._stderr.write(text)
+            self._stderr.flush()
+        except (OSError, ValueError):
+            # There is nobody left to tell.
+            _silence(self._stderr)
+            self._stderr = None
+
+
+def _silence(stream: TextIO) -> None:
+    """Point the descriptor of a broken stream at nothing, so that the flush at exit cannot fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
