@@ -1,0 +1,29 @@
+"""The tiers by name, and what they put into PATH."""
+
+from pathlib import Path
+
+from toolchain import golang, packages, pins
+from toolchain.progress import say
+
+NAMES = ("packages", "go")
+
+
+def ensure(name: str) -> Path:
+    """Have a tier of NAMES in the cache and return its folder. Raises ToolchainError if that fails."""
+    pinned = pins.load()
+    tier = packages.ensure(pinned.packages) if name == "packages" else golang.ensure(pinned.go)
+    say(f"{name}: {tier}")
+    return tier
+
+
+def program_folders() -> list[Path]:
+    """Return the program folders of the tiers that are there, in the order for PATH.
+
+    The Go tier comes first: it has kustomize exactly as Flux 2.9 uses it.
+    """
+    pinned = pins.load()
+    folders = (
+        golang.programs(golang.folder(pinned.go)),
+        packages.programs(packages.folder(pinned.packages)),
+    )
+    return [folder for folder in folders if folder.is_dir()]
