@@ -1,0 +1,53 @@
+# Every target is what CI runs. `make setup` is made again whenever the locked requirements change.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+NEWEST := 3.13
+OLDEST := 3.11
+VENV := .venv
+VENV_OLDEST := .venv-$(OLDEST)
+BIN := $(VENV)/bin
+TOOLCHAIN := $(BIN)/python -m toolchain
+
+.PHONY: help setup demo test test-fast test-oldest lint toolchain golden clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(VENV)/.done ## the virtual environment with sf in .venv/bin
+
+$(VENV)/.done: requirements-dev.txt pyproject.toml
+	./toolchain/venv.sh $(VENV) $(NEWEST)
+	@touch $@
+
+$(VENV_OLDEST)/.done: requirements-dev.txt pyproject.toml
+	./toolchain/venv.sh $(VENV_OLDEST) $(OLDEST)
+	@touch $@
+
+demo: setup ## plan the example change of both modes and execute the compose one
+	$(TOOLCHAIN) ensure packages
+	$(TOOLCHAIN) run --any-engine --image busybox:1.36 -- ./examples/demo.sh
+
+test: lint toolchain $(VENV_OLDEST)/.done ## everything, against real engines
+	$(VENV_OLDEST)/bin/python -m pytest -q -m 'not tools and not engine and not slow'
+	$(BIN)/python -m pytest
+
+test-fast: setup ## what needs no engine and no built tools, under a minute
+	$(BIN)/python -m pytest -q -m 'not tools and not engine and not slow'
+
+lint: setup ## formatting, style, types, architecture
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+toolchain: setup ## the real engines, built or found once, outside of the checkout
+	$(TOOLCHAIN) ensure all
+
+golden: setup ## write the golden files anew; read the difference before committing it
+	$(BIN)/python -m pytest -q tests/golden --update-golden
+
+clean: ## remove what was made inside the checkout
+	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# demo.sh: what `make demo` runs. Plans the example change of both modes and, where a Docker Engine answers, deploys
+# the compose one twice: the second time there is nothing left to do. Everything lands in build/demo.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+checkout=$(dirname "$here")
+demo=$checkout/build/demo
+export PATH=$checkout/.venv/bin:$PATH
+
+title() { printf '\n=== %s\n' "$1"; }
+
+rm -rf "$demo"
+mkdir -p "$demo"
+"$here/make-repository.sh" "$demo/fleet" fleet >/dev/null
+"$here/make-repository.sh" "$demo/estate" estate >/dev/null
+
+title 'Flux: what the change does to the production cluster'
+sf -C "$demo/fleet" plan --base main
+
+title 'Compose: what the change does to three hosts'
+export SF_CONFIG_DOCKER__STACK_DIR=$demo/stacks
+sf -C "$demo/estate" plan --base main
+
+if docker info >/dev/null 2>&1; then
+  title 'Compose: deploy it to the local engine'
+  sf -C "$demo/estate" reconcile --base main --no-diffs
+  title 'Compose: once more, with nothing left to do'
+  sf -C "$demo/estate" reconcile --base main --no-diffs
+else
+  title 'No Docker Engine answers here, so nothing is deployed'
+fi
+
+title 'The artifacts'
+find "$demo"/*/sf-out -type f -not -name .gitignore | sort

@@ -1,0 +1,179 @@
+"""A Flux Kustomization as the graph knows it: who it is, what it builds from, what it waits for."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sf.models import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sf.backends.flux.closure import Closure
+    from sf.backends.flux.substitute import Variables
+
+GROUP: Final = "kustomize.toolkit.fluxcd.io"
+KIND: Final = "Kustomization"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceRef:
+    """The source object a Kustomization takes its files from."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """One entry of ``dependsOn``; ``ready`` is its CEL expression, if it has one."""
+
+    id: str
+    ready: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kustomization:
+    """One node of the graph.
+
+    ``path`` is normalised within the source (empty: its root). ``parent`` is the id of the Kustomization that
+    renders this one. ``external``: its source is not this repository, so there is no ``closure``. ``variables``
+    is None without ``postBuild``. ``problem`` says why it cannot be built, before anything was tried.
+    """
+
+    namespace: str
+    name: str
+    spec: Mapping[str, Any]
+    path: str = ""
+    parent: str | None = None
+    external: bool = False
+    closure: Closure | None = None
+    variables: Variables | None = None
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @property
+    def source(self) -> SourceRef:
+        reference = _mapping(self.spec.get("sourceRef"))
+        return SourceRef(
+            str(reference.get("kind", "")),
+            str(reference.get("namespace") or self.namespace),
+            str(reference.get("name", "")),
+        )
+
+    @property
+    def depends_on(self) -> tuple[Dependency, ...]:
+        found = []
+        for item in _mappings(self.spec.get("dependsOn")):
+            namespace = item.get("namespace") or self.namespace
+            name = item.get("name", "")
+            found.append(
+                Dependency(
+                    id=f"{namespace}/{name}" if namespace else str(name), ready=str(item.get("readyExpr", ""))
+                )
+            )
+        return tuple(found)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        listed = self.spec.get("components")
+        return tuple(map(str, listed)) if isinstance(listed, list) else ()
+
+    @property
+    def suspended(self) -> bool:
+        return self.spec.get("suspend") is True
+
+    @property
+    def prune(self) -> bool:
+        return self.spec.get("prune") is True
+
+    @property
+    def deletes_objects(self) -> bool:
+        """Whether Flux deletes its objects when the Kustomization itself is removed.
+
+        ``deletionPolicy`` MirrorPrune, the default, follows ``prune`` (kustomize-controller API v1).
+        """
+        policy = self.spec.get("deletionPolicy") or "MirrorPrune"
+        return policy in {"Delete", "WaitForTermination"} or (policy == "MirrorPrune" and self.prune)
+
+    @property
+    def substitute_from(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(_mappings(_mapping(self.spec.get("postBuild")).get("substituteFrom")))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the spec, the closure and the variables: all that its reconciliation depends on."""
+        inputs = {
+            "spec": self.spec,
+            "closure": self.closure.hash if self.closure else None,
+            "variables": self.variables.identity if self.variables else None,
+        }
+        return hashlib.sha256(canonical_json(inputs)).hexdigest()
+
+
+def is_kustomization(document: Any) -> bool:
+    """Whether `document` is an object of the kind Flux reconciles, by group and kind."""
+    return kind_of(document) == (GROUP, KIND)
+
+
+def kind_of(document: Any) -> tuple[str, str]:
+    """The (group, kind) of an object; empty strings where it has none."""
+    if not isinstance(document, dict):
+        return "", ""
+    group, slash, _ = str(document.get("apiVersion", "")).rpartition("/")
+    return (group if slash else ""), str(document.get("kind", ""))
+
+
+def waves(nodes: Mapping[str, Kustomization], chosen: Iterable[str]) -> list[list[str]]:
+    """The `chosen` ids in waves: each waits only for members of earlier ones. Members of a cycle come last.
+
+    A dependency counts also when it leads through Kustomizations that were not chosen.
+    """
+    remaining = set(chosen)
+    blockers = {node: _reachable(nodes, node) & remaining - {node} for node in remaining}
+    ordered = []
+    while remaining:
+        wave = sorted(node for node in remaining if not blockers[node] & remaining) or sorted(remaining)
+        ordered.append(wave)
+        remaining -= set(wave)
+    return ordered
+
+
+def _reachable(nodes: Mapping[str, Kustomization], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        node = nodes.get(waiting.pop())
+        for dependency in node.depends_on if node else ():
+            if dependency.id not in seen:
+                seen.add(dependency.id)
+                waiting.append(dependency.id)
+    return seen
+
+
+def cycles(nodes: Mapping[str, Kustomization]) -> list[list[str]]:
+    """Every group of Kustomizations that wait for each other, sorted, each group whole."""
+    reach = {node: _reachable(nodes, node) for node in nodes}
+    groups = {
+        tuple(sorted(other for other in reach[node] if node in reach.get(other, ())))
+        for node in nodes
+        if node in reach[node]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,101 @@
+"""The repository of one run: what its trees share, so that nothing is read, parsed or built twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sf.backends.flux.closure import Names
+from sf.backends.flux.graph import Graph, Start
+from sf.backends.flux.render import Renderer
+from sf.backends.flux.starts import find_starts, start_at
+from sf.backends.flux.tree import Blobs, Tree
+from sf.ci.values import repository_identity
+from sf.models import Problem
+from sf.tools.flux import Flux
+from sf.tools.git import Git
+from sf.tools.kustomize import Kustomize
+
+if TYPE_CHECKING:
+    from sf.config import Config
+    from sf.runtime.context import RuntimeContext
+
+
+class Repository:
+    """Graphs of any tree of the repository that a run works on."""
+
+    def __init__(self, config: Config, context: RuntimeContext) -> None:
+        self.git = Git(context.launcher, context.repo_root, context.environ)
+        self.kustomize = Kustomize(context.launcher, context.environ)
+        self.blobs = Blobs(self.git.read_blobs)
+        flux = Flux(context.launcher, context.environ)
+        self.renderer = Renderer(self.kustomize, context.workspace.scratch / "builds", flux.envsubst)
+        self._names = Names()
+        self._source_root = config.gitops.source_root
+        self._path = config.gitops.path
+        self._identity = context.ci.repository
+        self._mentions: dict[tuple[str, str], frozenset[str]] = {}
+
+    def graph(self, tree: str) -> Graph:
+        """The graph of the tree with the object id `tree`."""
+        return Graph(
+            Tree(self.git.ls_tree(tree), self.blobs).below(self._source_root),
+            self.renderer,
+            self._names,
+            mentions=lambda _, text: self._files_with(tree, text),
+            is_this_repository=self._is_this,
+        )
+
+    def start(self, graph: Graph) -> Start:
+        """The one cluster that this run is for.
+
+        Raises `Problem` that lists the clusters when there are several, or says how to name one.
+        """
+        starts = self.starts(graph)
+        if len(starts) == 1:
+            return starts[0]
+        if not starts:
+            raise Problem(
+                "no Flux cluster was found in this commit",
+                hint="set `gitops.path` to the folder that Flux synchronises, such as clusters/production",
+            )
+        paths = ", ".join(start.path or "." for start in starts)
+        raise Problem(
+            f"this repository holds several clusters: {paths}",
+            hint=f"choose one in .stagefreight.yml: `gitops: {{path: {starts[0].path}}}`",
+        )
+
+    def starts(self, graph: Graph) -> list[Start]:
+        """The cluster that the configuration names, or every one there is."""
+        if self._source_root and not graph.tree.oids:
+            raise Problem(
+                f"there is no folder {self._source_root!r} in this commit",
+                hint="correct `gitops.source_root`: it is the folder that the artifact is made of",
+            )
+        return [start_at(graph, self._path)] if self._path else find_starts(graph)
+
+    def starts_before(self, graph: Graph) -> list[Start]:
+        """As `starts` for an older tree, in which there may have been nothing yet."""
+        if not graph.tree.oids or (self._path and not graph.tree.is_folder(self._path)):
+            return []
+        return self.starts(graph)
+
+    def in_repository(self, path: str) -> str:
+        """A path of a graph's tree as a path of the repository."""
+        return f"{self._source_root}/{path}" if self._source_root else path
+
+    def in_source(self, path: str) -> str | None:
+        """A path of the repository as a path of a graph's tree; None when it is outside of it."""
+        if not self._source_root:
+            return path
+        prefix = f"{self._source_root}/"
+        return path.removeprefix(prefix) if path.startswith(prefix) else None
+
+    def _files_with(self, tree: str, text: str) -> frozenset[str]:
+        if (tree, text) not in self._mentions:
+            inside = map(self.in_source, self.git.files_with(tree, text))
+            self._mentions[tree, text] = frozenset(path for path in inside if path is not None)
+        return self._mentions[tree, text]
+
+    def _is_this(self, url: str) -> bool:
+        """Whether a source with this address is the repository itself. Without an address of our own, all are."""
+        return not self._identity or repository_identity(url) == self._identity

@@ -1,0 +1,190 @@
+"""Where clusters begin in a repository: found in its files when the configuration does not name one.
+
+A start is a Kustomization whose own build contains it (``gotk-sync.yaml``), the sync path of a Flux Operator
+``FluxInstance`` (also in the values of its Helm chart), or a Kustomization that no other one builds and that
+builds others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sf import documents
+from sf.backends.flux.graph import API_VERSION, Start, spec_path
+from sf.backends.flux.kustomization import Kustomization, is_kustomization, kind_of
+from sf.backends.flux.render import Build
+from sf.backends.flux.tree import MANIFEST_SUFFIXES, Escape
+from sf.models import Finding, Location, Problem, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sf.backends.flux.graph import Entry, Graph
+
+_OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
+_INSTANCE_CHART: Final = "flux-instance"
+_INSTANCE_TEXTS: Final = (f"{_OPERATOR_GROUP}/v", _INSTANCE_CHART)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A document in a file that may be the beginning of a cluster: its Kustomization, or the one made of it."""
+
+    location: Location
+    root: Kustomization
+    path: str
+    is_instance: bool
+
+    @property
+    def start(self) -> Start:
+        return Start(path=self.path, root=self.root)
+
+
+def find_starts(graph: Graph) -> list[Start]:
+    """Every start in the tree, one for each path, sorted by path."""
+    candidates = find_candidates(graph, (API_VERSION, *_INSTANCE_TEXTS))
+    graph.closures.explore((candidate.path, candidate.root.components) for candidate in candidates)
+    files = [graph.closures.of(found.path, found.root.components).files for found in candidates]
+    starts = {candidate.path: candidate.start for candidate in candidates if candidate.is_instance}
+    built: set[str] = set()
+    for candidate, own in zip(candidates, files, strict=True):
+        around_itself = candidate.location.path in own and not candidate.is_instance
+        if around_itself and not _builds_itself(graph, candidate):
+            # Some other repository's: the path means nothing here.
+            continue
+        built |= own.keys()
+        if around_itself:
+            # The walk finds the Kustomization in what it builds itself, with all that was patched into it.
+            starts.setdefault(candidate.path, Start(path=candidate.path))
+    flux_files = graph.mentions(graph.tree, API_VERSION)
+    for candidate, own in zip(candidates, files, strict=True):
+        if candidate.location.path not in built and not flux_files.isdisjoint(own):
+            starts.setdefault(candidate.path, candidate.start)
+    return [starts[path] for path in sorted(starts)]
+
+
+def start_at(graph: Graph, path: str) -> Start:
+    """The start at `path`, which the configuration names. Only a FluxInstance is not found by the walk itself."""
+    instances = find_candidates(graph, _INSTANCE_TEXTS)
+    return next((found.start for found in instances if found.path == path), Start(path=path))
+
+
+def find_candidates(graph: Graph, texts: Iterable[str]) -> list[Candidate]:
+    """Every document with a whole Kustomization or a FluxInstance, in files that contain one of `texts`."""
+    files = {
+        path
+        for text in texts
+        for path in graph.mentions(graph.tree, text)
+        if path.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(path) is not None
+    }
+    graph.tree.blobs.fetch(oid for path in files if (oid := graph.tree.oid(path)) is not None)
+    loaded = (document for file in sorted(files) for document in _documents(graph, file))
+    return [found for document in loaded if (found := _candidate(graph, document)) is not None]
+
+
+def unreached(candidates: Iterable[Candidate], entries: Iterable[Entry]) -> list[Finding]:
+    """A finding for every Kustomization in a file that no cluster is built from, such as an archive."""
+    nodes = [node for entry in entries for node in entry.nodes.values()]
+    reached = {path for node in nodes if node.closure for path in node.closure.files}
+    roots = {(node.id, node.path) for node in nodes if node.parent is None}
+    return [
+        Finding(
+            code="unreached-kustomization",
+            severity=Severity.INFO,
+            message=f"the Kustomization {found.root.name} in this file belongs to no cluster",
+            subject=found.root.id,
+            location=found.location,
+        )
+        for found in candidates
+        if not (found.is_instance or found.location.path in reached or (found.root.id, found.path) in roots)
+    ]
+
+
+def _documents(graph: Graph, file: str) -> Iterator[documents.Document]:
+    try:
+        yield from documents.load_all(graph.tree.read(file), path=file)
+    except Problem:
+        # Not text. A build that needs the file says so.
+        return
+
+
+def _candidate(graph: Graph, document: documents.Document) -> Candidate | None:
+    value = document.value
+    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
+        return None
+    is_instance = not is_kustomization(value)
+    root = _instance_root(value) if is_instance else _kustomization(value)
+    if root is None or not isinstance(root.spec.get("path"), str):
+        return None
+    try:
+        path = graph.tree.join("", spec_path(root))
+    except Escape:
+        return None
+    if not graph.tree.is_folder(path):
+        return None
+    location = Location(document.path, document.line)
+    return Candidate(location=location, root=root, path=path, is_instance=is_instance)
+
+
+def _kustomization(value: dict[str, Any]) -> Kustomization | None:
+    """The Kustomization in `value`; None for a part of one, such as a patch."""
+    spec = value.get("spec")
+    if not (isinstance(spec, dict) and isinstance(spec.get("sourceRef"), dict)):
+        return None
+    metadata = value["metadata"]
+    return Kustomization(
+        namespace=str(metadata.get("namespace") or ""), name=str(metadata.get("name") or ""), spec=spec
+    )
+
+
+def _instance_root(value: dict[str, Any]) -> Kustomization | None:
+    """The Kustomization that Flux Operator makes of a FluxInstance, or of the values of its chart.
+
+    Source and Kustomization have the name of ``sync.name``, by default that of the namespace
+    (Flux Operator, FluxInstance API reference, sync configuration).
+    """
+    group, kind = kind_of(value)
+    sync = None
+    if (group, kind) == (_OPERATOR_GROUP, "FluxInstance"):
+        sync = _at(value, "spec", "sync")
+    elif kind == "HelmRelease" and _INSTANCE_CHART in str(_chart(value)):
+        sync = _at(value, "spec", "values", "instance", "sync")
+    if not isinstance(sync, dict):
+        return None
+    namespace = str(
+        value["metadata"].get("namespace") or _at(value, "spec", "targetNamespace") or "flux-system"
+    )
+    name = str(sync.get("name") or namespace)
+    return Kustomization(
+        namespace=namespace,
+        name=name,
+        spec={
+            "path": sync.get("path"),
+            "prune": True,
+            "sourceRef": {"kind": str(sync.get("kind") or "GitRepository"), "name": name},
+        },
+    )
+
+
+def _chart(value: dict[str, Any]) -> Any:
+    """What names the chart of a HelmRelease."""
+    return (
+        _at(value, "spec", "chart", "spec", "chart") or _at(value, "spec", "chartRef", "name"),
+        value["metadata"].get("name"),
+    )
+
+
+def _at(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _builds_itself(graph: Graph, candidate: Candidate) -> bool:
+    path = candidate.path
+    build = Build(tree=graph.tree, path=path, spec={}, closure=graph.closures.of(path))
+    return any(
+        is_kustomization(item) and item["metadata"]["name"] == candidate.root.name
+        for item in graph.renderer.render(build).objects
+    )

@@ -1,0 +1,191 @@
+"""The files of one commit, as Flux would find them on disk, without a checkout.
+
+Everything here works on the listing of a git tree: paths and object ids. The content of a file is read only when
+somebody needs it, many at a time.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from bisect import bisect_left
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from sf.models import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sf.tools.git import TreeEntry
+
+    Read = Callable[[Iterable[str]], dict[str, bytes]]
+
+# The names kustomize looks for, in its order (sigs.k8s.io/kustomize/api/konfig, RecognizedKustomizationFileNames).
+KUSTOMIZATION_FILES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+MANIFEST_SUFFIXES: Final = (".yaml", ".yml")
+_LINK: Final = "120000"
+_MOST_LINKS: Final = 40
+
+
+class Escape(Problem):
+    """A path leads out of what the source contains; Flux refuses to build such a Kustomization."""
+
+
+class Blobs:
+    """The contents of git objects, each read once. Shared between the trees of one run."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._known: dict[str, bytes] = {}
+        #: How many objects had to be read: what benchmarks count.
+        self.reads = 0
+
+    def __getitem__(self, oid: str) -> bytes:
+        self.fetch([oid])
+        return self._known[oid]
+
+    def fetch(self, oids: Iterable[str]) -> None:
+        """Read all of `oids` that are not known yet, together."""
+        missing = {oid for oid in oids if oid not in self._known}
+        if missing:
+            self.reads += len(missing)
+            self._known.update(self._read(sorted(missing)))
+
+
+class Tree:
+    """A folder of files, with ``/`` paths relative to it. Symbolic links are followed inside it."""
+
+    def __init__(self, entries: Iterable[TreeEntry], blobs: Blobs) -> None:
+        self.blobs = blobs
+        self._oids: dict[str, str] = {}
+        self._links: set[str] = set()
+        self._folders: set[str] = {""}
+        for entry in entries:
+            if entry.kind == "blob":
+                self._oids[entry.path] = entry.oid
+                if entry.mode == _LINK:
+                    self._links.add(entry.path)
+            elif entry.kind == "tree":
+                self._folders.add(entry.path)
+
+    @property
+    def oids(self) -> Mapping[str, str]:
+        """Path to object id of every file and link."""
+        return self._oids
+
+    def below(self, root: str) -> Tree:
+        """The tree whose root is the folder `root` of this one."""
+        if not root:
+            return self
+        inner = Tree((), self.blobs)
+        inner._oids = {path.removeprefix(f"{root}/"): self._oids[path] for path in self.files_below(root)}
+        inner._links = {path for path in inner._oids if f"{root}/{path}" in self._links}
+        inner._folders |= {
+            path.removeprefix(f"{root}/") for path in self._folders if path.startswith(f"{root}/")
+        }
+        return inner
+
+    def without(self, ignored: Callable[[str], bool]) -> Tree:
+        """The same tree less the files for which `ignored` is true."""
+        kept = Tree((), self.blobs)
+        kept._oids = {path: oid for path, oid in self._oids.items() if not ignored(path)}
+        kept._links = {path for path in self._links if path in kept._oids}
+        kept._folders |= {folder for path in kept._oids for folder in _parents(path)}
+        return kept
+
+    def join(self, folder: str, reference: str) -> str:
+        """The path that `reference` means inside `folder`.
+
+        Raises `Escape` when it leads out of the tree.
+        """
+        joined = posixpath.normpath(posixpath.join(folder, reference))
+        if joined == ".." or joined.startswith(("../", "/")):
+            raise Escape(f"the path {reference!r} leads out of the source")
+        return "" if joined == "." else joined
+
+    def real(self, path: str) -> str:
+        """`path` with every symbolic link in it followed; the path itself where nothing is.
+
+        Raises `Escape` when a link leads out of the tree or in a circle.
+        """
+        if not self._links:
+            return path
+        followed = 0
+        parts = path.split("/")
+        done: list[str] = []
+        while parts:
+            done.append(parts.pop(0))
+            here = "/".join(done)
+            if here not in self._links:
+                continue
+            followed += 1
+            if followed > _MOST_LINKS:
+                raise Escape(f"the symbolic link {path!r} leads in a circle")
+            target = self.blobs[self._oids[here]].decode("utf-8", "surrogateescape")
+            joined = self.join("/".join(done[:-1]), target)
+            parts = [*filter(None, joined.split("/")), *parts]
+            done = []
+        return "/".join(done)
+
+    def oid(self, path: str) -> str | None:
+        """The object id of the file at `path`, or None when there is no file."""
+        return self._oids.get(self.real(path))
+
+    def is_folder(self, path: str) -> bool:
+        return self.real(path) in self._folders
+
+    def read(self, path: str) -> bytes:
+        """The content of the file at `path`, which must exist."""
+        return self.blobs[self._oids[self.real(path)]]
+
+    def kustomization(self, folder: str) -> str | None:
+        """The path of the kustomization file of `folder`, or None."""
+        for name in KUSTOMIZATION_FILES:
+            path = f"{folder}/{name}" if folder else name
+            if self.oid(path) is not None:
+                return path
+        return None
+
+    def files_below(self, folder: str) -> Iterator[str]:
+        """Every file in `folder` and its folders, sorted by path."""
+        prefix = f"{folder}/" if folder else ""
+        paths = self._sorted
+        for index in range(bisect_left(paths, prefix), len(paths)):
+            if not paths[index].startswith(prefix):
+                return
+            yield paths[index]
+
+    def manifests(self, folder: str) -> Iterator[str]:
+        """What Flux lists in the kustomization it makes for a folder that has none.
+
+        Files that end in .yaml or .yml, and folders that hold a kustomization of their own, which are not
+        entered (fluxcd/pkg/kustomize, scanManifests).
+        """
+        skipped = ""
+        for path in self.files_below(folder):
+            if skipped and path.startswith(skipped):
+                continue
+            own = self._nested_kustomization(folder, path)
+            if own:
+                skipped = f"{own}/"
+                yield own
+            elif path.endswith(MANIFEST_SUFFIXES):
+                yield path
+
+    def _nested_kustomization(self, folder: str, path: str) -> str | None:
+        """The outermost folder between `folder` and the file `path` that has a kustomization."""
+        for parent in reversed(list(_parents(path))):
+            inside = parent.startswith(f"{folder}/") if folder else parent != ""
+            if inside and self.kustomization(parent) is not None:
+                return parent
+        return None
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._oids)
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Every folder around `path`, innermost first, without the root."""
+    while (path := posixpath.dirname(path)) != "":
+        yield path

@@ -1,0 +1,420 @@
+"""The command line: reads the environment once, runs one command, ends the process.
+
+Nothing below this module reads ``os.environ`` or exits. What is heavy is imported by the commands that need it, so
+that help and completion stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from sf import __version__
+from sf.console import WIDTH, Console, Mark, styled
+from sf.models import Interrupted, Phase, Problem, pretty_json
+from sf.redact import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+    from sf.session import Session
+
+EXIT_BUG: Final = 1
+EXIT_PHASES: Final = {phase: 10 + number for number, phase in enumerate(Phase)}
+EXIT_CHANGES: Final = 20
+_EXIT_SIGNAL: Final = 128
+
+# Variables whose whole value is a credential, whoever set them. Others are recognised by how their name ends.
+_SECRET_NAMES: Final = frozenset(
+    {"STAGEFREIGHT_OIDC", "SF_FINGERPRINT_KEY", "SSH_PRIVATE_KEY", "SOPS_AGE_KEY"}
+)
+_SECRET_ENDINGS: Final = (
+    "_TOKEN",
+    "_PASSWORD",
+    "_SECRET",
+    "_SECRET_KEY",
+    "_PRIVATE_KEY",
+    "_API_KEY",
+    "_SSH_KEY",
+)
+# By its name alone a short value may be a word like "none"; hiding that would hide every "none".
+_SHORTEST_GUESS: Final = 8
+
+
+class Signals:
+    """Turns the first signal into an exception in the main thread, except while the run cleans up.
+
+    GitHub sends INT, then TERM after 7.5 s (actions/runner, ProcessInvoker.cs); cleanup must not be cut short by
+    the second one.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._held = False
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, self._receive)
+
+    def hold(self) -> None:
+        """From now on a signal is only remembered."""
+        self._held = True
+
+    def _receive(self, signum: int, _frame: FrameType | None) -> None:
+        first = not self._received
+        self._received = self._received or signum
+        if first and not self._held:
+            raise Interrupted(signum)
+
+    @property
+    def received(self) -> int:
+        return self._received
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """The outside of the process, as it was when it started, and the options that every command has."""
+
+    environ: Mapping[str, str]
+    redactor: Redactor
+    console: Console
+    signals: Signals
+    directory: Path = Path()
+    config_file: str = ".stagefreight.yml"
+
+    def session(self) -> Session:
+        from sf.session import Session  # noqa: PLC0415 - start-up time
+
+        return Session(
+            environ=self.environ,
+            redactor=self.redactor,
+            console=self.console,
+            hold_signals=self.signals.hold,
+            directory=self.directory,
+            config_file=self.config_file,
+        )
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name and end the process."""
+    environ = dict(os.environ)  # noqa: TID251 - the one place that reads it
+    redactor = Redactor()
+    for value in _secrets(environ):
+        redactor.register(value)
+    console = Console(
+        sys.stdout,
+        sys.stderr,
+        redactor,
+        color=_wants_color(environ),
+        in_ci=any(environ.get(name) for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI")),
+        width=shutil.get_terminal_size((WIDTH, 24)).columns,
+    )
+    edge = Edge(environ=environ, redactor=redactor, console=console, signals=Signals())
+    code = _exit_code(edge)
+    # A document that was asked for and did not arrive is a failed report; the files of a run did arrive.
+    if console.lost and code == 0:
+        console.note(
+            f"{styled('error:', Mark.RED, Mark.BOLD)} report: {console.lost}; the output is incomplete"
+        )
+        code = EXIT_PHASES[Phase.REPORT]
+    sys.exit(code)
+
+
+def _exit_code(edge: Edge) -> int:
+    console = edge.console
+    try:
+        code = cli.main(prog_name="sf", standalone_mode=False, obj=edge) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _EXIT_SIGNAL + signal.SIGINT
+    except Interrupted as stop:
+        console.note(f"stopped by {signal.Signals(stop.signum).name}")
+        return _EXIT_SIGNAL + stop.signum
+    except Problem as problem:
+        return _told(console, problem)
+    except Exception:  # noqa: BLE001 - the last line of defence: a bug is reported as one
+        _report_bug(console)
+        return EXIT_BUG
+    return _EXIT_SIGNAL + edge.signals.received if edge.signals.received else int(code)
+
+
+def _told(console: Console, problem: Problem) -> int:
+    """Print `problem` with what came on top of it; the exit code of its phase. One without a phase is load's."""
+    console.problem(problem)
+    for more in getattr(problem, "also", ()):
+        console.problem(more)
+    return EXIT_PHASES[getattr(problem, "phase", Phase.LOAD)]
+
+
+def _report_bug(console: Console) -> None:
+    import traceback  # noqa: PLC0415 - only needed here
+
+    console.note(traceback.format_exc())
+    console.note(
+        f"{styled('error:', Mark.RED, Mark.BOLD)} this is a bug in sf {__version__} on Python "
+        f"{sys.version.split()[0]}; please report it with the lines above"
+    )
+
+
+def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environ.items():
+        upper = name.upper()
+        if upper in _SECRET_NAMES or (upper.endswith(_SECRET_ENDINGS) and len(value) >= _SHORTEST_GUESS):
+            yield value
+
+
+def _wants_color(environ: Mapping[str, str]) -> bool:
+    """NO_COLOR and FORCE_COLOR as no-color.org and force-color.org define them, else whether a person looks on."""
+    if environ.get("NO_COLOR"):
+        return False
+    return bool(environ.get("FORCE_COLOR")) or (
+        sys.stdout is not None and sys.stdout.isatty() and environ.get("TERM") != "dumb"
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="sf %(version)s")
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Work on the repository of this folder instead of the current one.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    default=".stagefreight.yml",
+    show_default=True,
+    help="The configuration file, relative to the root of the repository.",
+)
+@click.pass_context
+def cli(context: click.Context, directory: Path, config_file: str) -> None:
+    """Plan, review and prove what a Git repository of infrastructure changes.
+
+    sf reads .stagefreight.yml in the root of the repository. `sf plan` says what the current change would do,
+    without doing anything; `sf reconcile` does it.
+    """
+    context.obj = replace(context.obj, directory=directory, config_file=config_file)
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_base = click.option("--base", help="The commit to compare with, instead of the one the event names.")
+_head = click.option("--head", help="The commit to plan for, instead of the one checked out.")
+_compared = _options(_base, _head)
+_out_dir = click.option(
+    "--out-dir",
+    type=click.Path(path_type=Path),
+    default=Path("sf-out"),
+    show_default=True,
+    help="Where plan.json, result.json and the reports are written, relative to the root of the repository.",
+)
+
+
+def _output(*formats: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--output",
+        "output",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="The format of what is printed.",
+    )
+
+
+_run_options = _options(
+    _compared,
+    _out_dir,
+    _output("text", "json", "markdown"),
+    click.option("--diffs/--no-diffs", default=True, help="Print the differences of objects in full."),
+    click.option("--detailed-exitcode", is_flag=True, help="Exit with 20 when there are changes."),
+)
+
+
+@cli.command()
+@_run_options
+@click.pass_obj
+def plan(edge: Edge, /, **options: Any) -> int:
+    """Say what the current change would do. Nothing is touched."""
+    return _lifecycle(edge, dry_run=True, **options)
+
+
+@cli.command()
+@_run_options
+@click.option("--dry-run", is_flag=True, help="Stop after planning.")
+@click.pass_obj
+def reconcile(edge: Edge, /, *, dry_run: bool, **options: Any) -> int:
+    """Plan, then do what the plan says."""
+    return _lifecycle(edge, dry_run=dry_run, **options)
+
+
+@cli.command()
+@_run_options
+@click.pass_obj
+def run(edge: Edge, /, **options: Any) -> int:
+    """Plan or reconcile, whichever the CI event asks for.
+
+    A push to the default branch reconciles. A pull or merge request, a schedule and everything else plans.
+    """
+    return _lifecycle(edge, dry_run=None, **options)
+
+
+def _lifecycle(
+    edge: Edge,
+    *,
+    dry_run: bool | None,
+    base: str | None,
+    head: str | None,
+    out_dir: Path,
+    output: str,
+    diffs: bool,
+    detailed_exitcode: bool,
+) -> int:
+    from sf import session as sessions  # noqa: PLC0415 - start-up time
+
+    session = edge.session()
+    config, context = sessions.load(session, dry_run=dry_run, base=base, head=head)
+    sessions.run(session, config, context, sessions.Printing(out_dir=out_dir, output=output, diffs=diffs))
+    changed = context.plan is not None and context.plan.has_changes
+    return EXIT_CHANGES if detailed_exitcode and changed else 0
+
+
+@cli.command()
+@_out_dir
+@_output("text", "json", "markdown")
+@click.pass_obj
+def report(edge: Edge, out_dir: Path, output: str) -> None:
+    """Print the report of the last run again, from its output directory."""
+    from sf import session as sessions  # noqa: PLC0415 - start-up time
+
+    sessions.print_again(edge.session(), sessions.Printing(out_dir=out_dir, output=output))
+
+
+@cli.command()
+@click.pass_obj
+def cleanup(edge: Edge) -> None:
+    """Remove what a killed run left behind. Safe to repeat, and while other runs are alive."""
+    from sf.workspace import Workspace  # noqa: PLC0415 - start-up time
+
+    removed = Workspace(edge.environ).sweep()
+    for path in removed:
+        edge.console.note(f"removed {path}")
+    edge.console.note(f"{len(removed)} leftovers removed" if removed else "nothing was left behind")
+
+
+@cli.command()
+@_output("text", "json")
+@click.pass_obj
+def doctor(edge: Edge, output: str) -> int:
+    """Check what a run here would need: programs, credentials, engine, cluster."""
+    from sf import doctor as checks  # noqa: PLC0415 - start-up time
+
+    found = checks.examine(edge.session())
+    if output == "json":
+        edge.console.data(pretty_json([check.document() for check in found]).decode())
+    else:
+        edge.console.document(checks.render(found))
+    return 0 if all(check.passed for check in found) else EXIT_PHASES[Phase.VALIDATE]
+
+
+@cli.group()
+def gitops() -> None:
+    """Look at the Flux Kustomizations of the repository."""
+
+
+@gitops.command("inspect")
+@_head
+@_output("text", "json", "mermaid")
+@click.pass_obj
+def gitops_inspect(edge: Edge, head: str | None, output: str) -> None:
+    """Print every Kustomization as Flux would find it."""
+    from sf.backends.flux.inspection import graph_document  # noqa: PLC0415 - start-up time
+
+    _inspected(edge, "gitops", graph_document, output, head=head)
+
+
+@gitops.command("impact")
+@_compared
+@_output("text", "json", "mermaid")
+@click.pass_obj
+def gitops_impact(edge: Edge, base: str | None, head: str | None, output: str) -> None:
+    """Print which Kustomizations the change affects, in the order they reconcile."""
+    from sf.backends.flux.inspection import impact_document  # noqa: PLC0415 - start-up time
+
+    _inspected(edge, "gitops", impact_document, output, base=base, head=head)
+
+
+@cli.group()
+def docker() -> None:
+    """Look at the compose stacks of the repository."""
+
+
+@docker.command("inspect")
+@_head
+@_output("text", "json")
+@click.pass_obj
+def docker_inspect(edge: Edge, head: str | None, output: str) -> None:
+    """Print every host with its stacks and services."""
+    from sf.backends.compose.inspection import estate_document  # noqa: PLC0415 - start-up time
+
+    _inspected(edge, "docker", estate_document, output, head=head)
+
+
+def _inspected(
+    edge: Edge, mode: str, describe: Callable[..., Any], output: str, **revisions: str | None
+) -> None:
+    """Print what `describe` says about the repository, in the format asked for."""
+    from sf import session as sessions  # noqa: PLC0415 - start-up time
+    from sf.report import drawing  # noqa: PLC0415 - start-up time
+
+    session = edge.session()
+    document = sessions.inspect(session, mode, describe, **revisions)
+    if output == "json":
+        edge.console.data(pretty_json(document).decode())
+    else:
+        edge.console.document(drawing.DRAWINGS[document["schema"], output](document))
+
+
+@cli.group()
+def config() -> None:
+    """Look at the configuration file."""
+
+
+@config.command("schema")
+@click.pass_obj
+def config_schema(edge: Edge) -> None:
+    """Print the JSON Schema of .stagefreight.yml, for editors."""
+    from sf.config import json_schema  # noqa: PLC0415 - start-up time
+
+    edge.console.data(pretty_json(json_schema()).decode())
+
+
+@config.command("validate")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.pass_obj
+def config_validate(edge: Edge, file: Path | None) -> int:
+    """Check FILE, or the configuration of this repository, and name everything that is wrong."""
+    from sf import session as sessions  # noqa: PLC0415 - start-up time
+
+    problems = sessions.config_problems(edge.session(), file)
+    for problem in problems:
+        edge.console.problem(problem)
+    if not problems:
+        edge.console.document("the configuration is valid")
+    return EXIT_PHASES[Phase.LOAD] if problems else 0

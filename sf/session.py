@@ -1,0 +1,223 @@
+"""One command of one person or job: everything between the command line and the lifecycle.
+
+Loads (phase load is the caller's of the lifecycle, which is here), tells the progress, has the reports written and
+prints one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sf.backends import register_builtins
+from sf.ci.context import EventKind, Trust
+from sf.ci.detect import detect
+from sf.console import Mark, styled
+from sf.models import ActionState, ActionUpdated, Phase, PhaseEnded, PhaseStarted, Problem, pretty_json
+from sf.process import Launcher
+from sf.report import markdown, terminal
+from sf.report.delivery import deliver
+from sf.report.scrubbing import scrubbed
+from sf.runtime.context import RuntimeContext, detect_invoker
+from sf.runtime.errors import LifecycleError
+from sf.runtime.phase import run_lifecycle
+from sf.tools.git import Git
+from sf.workspace import OutputDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sf.ci.context import CIContext
+    from sf.config import Config
+    from sf.console import Console
+    from sf.models import Event, Record
+    from sf.redact import Redactor
+
+# One byte more than any configuration may have, so that the loader sees that it is too long.
+_CONFIG_READ: Final = 1024 * 1024 + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every command starts from. `hold_signals` lets cleanup finish once it has begun."""
+
+    environ: Mapping[str, str]
+    redactor: Redactor
+    console: Console
+    hold_signals: Callable[[], None]
+    directory: Path = Path()
+    config_file: str = ".stagefreight.yml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printing:
+    """What of a run goes to stdout, and where its files go: `out_dir` is relative to the repository's root."""
+
+    out_dir: Path
+    output: str = "text"
+    diffs: bool = True
+
+
+def locate(session: Session) -> tuple[Path, CIContext]:
+    """The root of the repository around the session's directory, and where this runs."""
+    git = Git(Launcher(session.redactor), session.directory.resolve(), session.environ)
+    root = git.toplevel()
+    return root, detect(session.environ, git=git)
+
+
+def _read(path: Path, name: str) -> bytes | None:
+    """The content of a configuration file; None when there is none."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return file.read(_CONFIG_READ)
+    except OSError as error:
+        raise Problem(f"{name} cannot be read: {error.strerror}") from error
+
+
+def load(
+    session: Session,
+    *,
+    dry_run: bool | None = True,
+    base: str | None = None,
+    head: str | None = None,
+    mode: str | None = None,
+) -> tuple[Config, RuntimeContext]:
+    """The configuration and the context of a run. With `dry_run` None the CI event decides.
+
+    A `mode` is for commands that only look: they need no configuration, but one of another mode is an error.
+    Raises `LifecycleError` of phase load.
+    """
+    from sf.config import load_config  # noqa: PLC0415 - pydantic costs more than a short command
+
+    try:
+        root, ci = locate(session)
+        data = _read(root / session.config_file, session.config_file)
+        if data is None and mode is not None:
+            data = f"lifecycle: {{mode: {mode}}}\n".encode()
+        config = load_config(data, path=session.config_file, environ=session.environ)
+        if mode is not None and config.mode != mode:
+            raise Problem(  # noqa: TRY301 - all problems of loading get their phase below
+                f"this command is for mode {mode}, and this repository has mode {config.mode}",
+                hint=f"see `sf {'docker' if mode == 'gitops' else 'gitops'} --help`",
+            )
+    except Problem as problem:
+        raise LifecycleError(Phase.LOAD, "", problem.message, problem) from problem
+    return config, RuntimeContext(
+        ci=ci,
+        invoker=detect_invoker(ci),
+        repo_root=root,
+        dry_run=not reconciles(ci) if dry_run is None else dry_run,
+        environ=session.environ,
+        redactor=session.redactor,
+        base=base,
+        head=head,
+    )
+
+
+def reconciles(ci: CIContext) -> bool:
+    """Whether `sf run` executes: only for a trusted push to the default branch. Everything else is planned."""
+    return ci.event is EventKind.PUSH and ci.on_default_branch and ci.trust is Trust.TRUSTED
+
+
+def run(session: Session, config: Config, context: RuntimeContext, printing: Printing) -> None:
+    """One pass through the lifecycle, told while it runs and reported at its end.
+
+    Raises `LifecycleError`.
+    """
+    register_builtins()
+    out = OutputDirectory(context.repo_root / printing.out_dir)
+    try:
+        out.prepare()
+    except Problem as problem:
+        raise LifecycleError(Phase.REPORT, "", problem.message, problem) from problem
+    summary = session.environ.get("GITHUB_STEP_SUMMARY")
+
+    def report(record: Record) -> None:
+        clean = scrubbed(record, session.redactor)
+        for warning in deliver(clean, out=out, summary_path=Path(summary) if summary else None):
+            session.console.note(f"{styled('warning:', Mark.YELLOW)} {warning}")
+        _print(session.console, clean, printing)
+        session.console.note(f"reports: {_shown(out.path)}")
+
+    run_lifecycle(config, context, events=_Progress(session), reporters=[report])
+
+
+def _print(console: Console, record: Record, printing: Printing) -> None:
+    match printing.output:
+        case "json":
+            document = record.plan.document() if record.plan and record.dry_run else record.result_document()
+            console.data(pretty_json(document).decode())
+        case "markdown":
+            console.document(markdown.summary(record))
+        case _:
+            console.document(terminal.render(record, width=console.width, diffs=printing.diffs))
+
+
+def _shown(path: Path) -> str:
+    """`path` as the reader would type it."""
+    here = Path.cwd()
+    return f"{path.relative_to(here)}/" if path.is_relative_to(here) else f"{path}/"
+
+
+class _Progress:
+    """Tells on stderr what happens, line by line."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case PhaseStarted(phase=Phase.CLEANUP):
+                self._session.hold_signals()
+            case PhaseEnded():
+                how = styled("failed", Mark.RED) if event.error else "done"
+                self._session.console.note(f"{event.phase.value:<9}{how} in {event.duration:.1f} s")
+            case ActionUpdated():
+                self._session.console.note(_action_line(event))
+
+
+def _action_line(event: ActionUpdated) -> str:
+    if event.state is not ActionState.ENDED or event.result is None:
+        return f"  {event.name}: {event.message or event.state.value}"
+    result = event.result
+    outcome = result.outcome.value if result.outcome else ""
+    mark = Mark.GREEN if result.success else Mark.RED
+    return f"  {event.name}: {styled(outcome, mark)} in {result.duration:.1f} s"
+
+
+def inspect(
+    session: Session,
+    mode: str,
+    describe: Callable[[Config, RuntimeContext], dict[str, Any]],
+    **revisions: str | None,
+) -> dict[str, Any]:
+    """The document that `describe` makes of the repository, with a run's context around it and cleaned up."""
+    config, context = load(session, mode=mode, **revisions)
+    try:
+        return describe(config, context)
+    finally:
+        session.hold_signals()
+        context.workspace.close()
+
+
+def config_problems(session: Session, file: Path | None) -> list[Problem]:
+    """Everything that is wrong with `file`, or else with the configuration of this repository."""
+    from sf.config import check_config  # noqa: PLC0415 - pydantic costs more than a short command
+
+    root, name = (locate(session)[0], session.config_file) if file is None else (Path(), str(file))
+    return check_config(_read(root / name, name), path=name, environ=session.environ)
+
+
+def print_again(session: Session, printing: Printing) -> None:
+    """Print the record of the last run, as its output directory holds it."""
+    from sf.report.reading import read_record  # noqa: PLC0415 - pydantic costs more than a short command
+
+    root, _ = locate(session)
+    try:
+        record = read_record(root / printing.out_dir)
+    except Problem as problem:
+        raise LifecycleError(Phase.REPORT, "", problem.message, problem) from problem
+    _print(session.console, record, printing)
