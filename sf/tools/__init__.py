@@ -1,0 +1,1 @@
+"""One module per foreign program or SDK: its arguments, its output, its errors explained."""

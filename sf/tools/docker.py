@@ -1,0 +1,241 @@
+"""The Docker Engine, read through its SDK over a unix socket. Nothing here changes what is running."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from sf.models import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from docker import APIClient  # noqa: TID251 - this is the one importer of the SDK
+
+DEFAULT_SOCKET: Final = Path("/var/run/docker.sock")
+PROJECT_LABEL: Final = "com.docker.compose.project"
+_SERVICE_LABEL: Final = "com.docker.compose.service"
+_HASH_LABEL: Final = "com.docker.compose.config-hash"
+_ONE_OFF_LABEL: Final = "com.docker.compose.oneoff"
+_HOOK_LABEL: Final = "com.docker.compose.hook"
+# Seconds for one answer; a loaded engine may need a while to list hundreds of containers.
+_TIMEOUT: Final = 30
+# The engine mounts files of its own data directory into every container, whose paths hold the container's id.
+_OWN_FILES: Final = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\s")
+_HEALTH: Final = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container of a compose project, as the engine lists it.
+
+    ``state`` is the engine's word (running, exited, restarting, paused, created, dead); ``health`` is empty where
+    nothing checks it. ``image`` is the image's id.
+    """
+
+    id: str
+    name: str
+    project: str
+    service: str
+    state: str
+    health: str
+    image: str
+    config_hash: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a container that is not running came to that.
+
+    ``restart_policy`` is one of no, on-failure, always, unless-stopped; ``error`` is what the engine
+    said when it could not start the container.
+    """
+
+    exit_code: int
+    restart_policy: str
+    error: str
+
+
+def engine_socket(environ: Mapping[str, str]) -> Path:
+    """The unix socket of the engine that ``docker`` would talk to here.
+
+    Raises `Problem` when DOCKER_HOST names an engine elsewhere: what is deployed to "this machine" belongs here.
+    """
+    if host := environ.get("DOCKER_HOST"):
+        parts = urlsplit(host)
+        if parts.scheme != "unix":
+            raise Problem(
+                f"DOCKER_HOST is {parts.scheme}://…, and the engine of a host with `docker_local: true` is the one"
+                " of the machine that sf runs on",
+                hint="unset DOCKER_HOST, or set it to unix:///path/of/the/docker.sock",
+            )
+        return Path(parts.path)
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    rootless = Path(runtime) / "docker.sock" if runtime else None
+    return rootless if rootless and rootless.exists() and not DEFAULT_SOCKET.exists() else DEFAULT_SOCKET
+
+
+class Engine:
+    """One Docker Engine. Every method raises `Problem` when it does not answer."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+
+    @cached_property
+    def version(self) -> str:
+        """The engine's release, such as ``28.5.2``."""
+        return str(self._ask("version").get("Version", ""))
+
+    def containers(self) -> dict[str, list[Container]]:
+        """Every container of every compose project, by project, in one request. One-off and hook ones left out."""
+        listed = self._ask("containers", all=True, filters={"label": PROJECT_LABEL})
+        projects: dict[str, list[Container]] = {}
+        for container in sorted(map(_container, listed), key=lambda one: one.name):
+            if container.labels.get(_ONE_OFF_LABEL) != "True" and _HOOK_LABEL not in container.labels:
+                projects.setdefault(container.project, []).append(container)
+        return projects
+
+    def ended(self, container: str) -> Ended:
+        """What the engine knows of a container's end beyond the list."""
+        document = self._ask("inspect_container", container)
+        state = document.get("State", {})
+        policy = document.get("HostConfig", {}).get("RestartPolicy", {}).get("Name") or "no"
+        return Ended(
+            exit_code=int(state.get("ExitCode", 0)),
+            restart_policy=policy,
+            error=str(state.get("Error") or ""),
+        )
+
+    def last_order(self, container: str) -> str:
+        """What the container was last told, as far as the engine remembers: start, stop, kill, or nothing.
+
+        The engine keeps its last 256 events (every health check makes three) and none of before its own start.
+        """
+        events = self._ask(
+            "events",
+            since="0",
+            until=self._now(),
+            filters={"container": container, "event": ["start", "stop", "kill"]},
+            decode=True,
+        )
+        last = ""
+        for event in events:
+            last = str(event.get("Action", ""))
+        return last
+
+    def last_lines(self, container: str, count: int) -> str:
+        """The last `count` lines that the container printed."""
+        output = self._ask("logs", container, tail=count, stdout=True, stderr=True, stream=False)
+        return bytes(output).decode("utf-8", "replace")
+
+    def sees(self, folder: Path) -> bool:
+        """Whether `folder` is the same place for the engine as for us.
+
+        It is not when we run in a container, unless the folder is mounted there from the same path of the host.
+        """
+        own = _own_container(Path("/proc/self/mountinfo"))
+        if own is None:
+            return True
+        import docker.errors  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
+
+        try:
+            document = self._client.inspect_container(own)
+        except docker.errors.NotFound:
+            # A container of some other engine: its file system is not this one's.
+            return False
+        except _sdk_errors() as error:
+            raise self._silent(error) from error
+        return is_shared(folder, document.get("Mounts", []))
+
+    def close(self) -> None:
+        """Let go of the connection, if there is one."""
+        if "_client" in self.__dict__:
+            self._client.close()
+            del self.__dict__["_client"]
+
+    @cached_property
+    def _client(self) -> APIClient:
+        from docker import APIClient  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
+
+        try:
+            return APIClient(base_url=f"unix://{self.socket}", version="auto", timeout=_TIMEOUT)
+        except _sdk_errors() as error:
+            raise self._silent(error) from error
+
+    def _now(self) -> str:
+        """The engine's clock as it wants to be asked, in seconds; a time in its future would make it wait."""
+        time = datetime.fromisoformat(_microseconds(str(self._ask("info").get("SystemTime", ""))))
+        return f"{int(time.timestamp())}.{time.microsecond:06}000"
+
+    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return getattr(self._client, method)(*arguments, **options)
+        except _sdk_errors() as error:
+            raise self._silent(error) from error
+
+    def _silent(self, error: Exception) -> Problem:
+        return Problem(
+            f"the Docker Engine of this machine does not answer: {_innermost(error)}",
+            hint="start it, let this user use its socket, or say where that is: DOCKER_HOST=unix:///…/docker.sock",
+        )
+
+
+def is_shared(folder: Path, mounts: list[dict[str, Any]]) -> bool:
+    """Whether a container with these `mounts` (of ``docker inspect``) has the host's `folder` at its own path."""
+    below = [mount for mount in mounts if folder.is_relative_to(str(mount.get("Destination", "")))]
+    deepest = max(below, key=lambda mount: len(PurePosixPath(mount["Destination"]).parts), default=None)
+    return deepest is not None and deepest.get("Source") == deepest["Destination"]
+
+
+def _container(listed: dict[str, Any]) -> Container:
+    labels = {str(name): str(value) for name, value in (listed.get("Labels") or {}).items()}
+    health = _HEALTH.search(str(listed.get("Status", "")))
+    return Container(
+        id=str(listed.get("Id", "")),
+        name=next(iter(listed.get("Names") or [""])).removeprefix("/"),
+        project=labels.get(PROJECT_LABEL, ""),
+        service=labels.get(_SERVICE_LABEL, ""),
+        state=str(listed.get("State", "")),
+        health=health[1] if health else "",
+        image=str(listed.get("ImageID", "")),
+        config_hash=labels.get(_HASH_LABEL, ""),
+        labels=MappingProxyType(labels),
+    )
+
+
+def _own_container(mountinfo: Path) -> str | None:
+    """The id of the container that this process runs in; None outside of one."""
+    try:
+        found = _OWN_FILES.search(mountinfo.read_text())
+    except OSError:
+        return None
+    return found[1] if found else None
+
+
+def _sdk_errors() -> tuple[type[Exception], ...]:
+    """What the SDK lets through: its own errors, and those of the HTTP library under it, which are OSErrors."""
+    import docker.errors  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
+
+    return (docker.errors.DockerException, OSError)
+
+
+def _innermost(error: BaseException) -> str:
+    """The system's own words, which the SDK wraps in four layers of its own."""
+    while True:
+        inner = error.__cause__ or error.__context__
+        if inner is None:
+            break
+        error = inner
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _microseconds(time: str) -> str:
+    """An RFC 3339 time of the engine, cut to the microseconds that Python can hold."""
+    return re.sub(r"(\.\d{6})\d+", r"\1", time)
