@@ -192,10 +192,12 @@ def inspect(
     session: Session,
     mode: str,
     describe: Callable[[Config, RuntimeContext], dict[str, Any]],
-    **revisions: str | None,
+    *,
+    base: str | None = None,
+    head: str | None = None,
 ) -> dict[str, Any]:
     """The document that `describe` makes of the repository, with a run's context around it and cleaned up."""
-    config, context = load(session, mode=mode, **revisions)
+    config, context = load(session, mode=mode, base=base, head=head)
     try:
         return describe(config, context)
     finally:

@@ -51,12 +51,16 @@ class ResolvedState:
             self._cleanups.append((name, undo))
 
     def cleanup(self) -> tuple[Problem, ...]:
-        """Call every undo once, last added first. One that fails never stops the rest; returns the failures."""
+        """Call every undo once, last added first; returns the failures. One that fails never stops the rest.
+
+        A signal does not either: what it raised is raised again when all have been called.
+        """
         failures: list[Problem] = []
+        stop: BaseException | None = None
         while True:
             with self._lock:
                 if not self._cleanups:
-                    return tuple(failures)
+                    break
                 name, undo = self._cleanups.pop()
             try:
                 undo()
@@ -64,6 +68,14 @@ class ResolvedState:
                 failures.append(Problem(f"{name}: {problem}", hint=problem.hint))
             except Exception as error:  # noqa: BLE001 - an undo may fail in any way, the rest must still run
                 failures.append(Problem(f"{name}: {type(error).__name__}: {error}"))
+            except BaseException as signalled:  # noqa: BLE001 - raised below
+                stop = stop or signalled
+                failures.append(Problem(f"{name}: interrupted before its end"))
+        if stop:
+            for failure in failures:
+                stop.add_note(str(failure))
+            raise stop
+        return tuple(failures)
 
 
 @dataclass(kw_only=True)
@@ -95,3 +107,5 @@ class RuntimeContext:
         self.environ = MappingProxyType(dict(self.environ))
         self.launcher = Launcher(self.redactor)
         self.workspace = Workspace(self.environ)
+        # First added, last undone.
+        self.resolved.add_cleanup("workspace", self.workspace.close)

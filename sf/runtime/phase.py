@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sf.ci.context import Trust
 from sf.models import (
     Interrupted,
     LifecyclePlan,
@@ -95,6 +96,7 @@ class _Run:
                 backend = resolve_backend(config.mode, config.backend)
                 context.resolved.backend = backend
                 validate_capabilities(backend, derive_required(config, context))
+                _refuse_untrusted(context)
             with self._entered(Phase.VALIDATE):
                 self._validated = backend
                 backend.validate(config, context)
@@ -110,12 +112,8 @@ class _Run:
                 context.result = result = backend.execute(plan, context)
                 self._emit(ResultReady(result=result))
                 self._refuse_failures(result)
-        except LifecycleError as error:
-            self._error = error
-        except BaseException as stop:  # noqa: BLE001 - raised again when everything is cleaned up
-            context.launcher.cancel()
-            self._stop = stop
-            self._error = LifecycleError(self._phase, self._name, _last_words(stop), stop)
+        except BaseException as error:  # noqa: BLE001 - raised again when everything is cleaned up
+            self._remember(error)
 
     def report(self, reporters: Sequence[Reporter]) -> None:
         with self._collected(Phase.REPORT):
@@ -132,16 +130,13 @@ class _Run:
             if backend := self._validated:
                 # Added last it is called first: the backend lets go before what it stands on is removed.
                 undo.add_cleanup(f"backend {backend.name}", lambda: backend.cleanup(context))
-            problems = undo.cleanup()
-            undo.add_cleanup("workspace", context.workspace.close)
-            problems += undo.cleanup()
-            if problems:
+            if problems := undo.cleanup():
                 hint = next((problem.hint for problem in problems if problem.hint), "")
                 raise Problem("; ".join(map(str, problems)), hint=hint)
 
     def raise_what_went_wrong(self) -> None:
         if self._stop:
-            raise self._stop
+            raise self._stop from self._error
         if self._error:
             raise self._error
 
@@ -151,10 +146,11 @@ class _Run:
         return backend.name if backend else ""
 
     @contextmanager
-    def _entered(self, phase: Phase) -> Iterator[None]:
+    def _entered(self, phase: Phase, emit: Callable[[Event], None] | None = None) -> Iterator[None]:
         """Announce and time `phase`; a `Problem` inside becomes its `LifecycleError`."""
+        emit = emit or self._emit
         self._phase = phase
-        self._emit(PhaseStarted(phase=phase))
+        emit(PhaseStarted(phase=phase))
         started = time.monotonic()
         error = ""
         try:
@@ -170,19 +166,35 @@ class _Run:
             raise
         finally:
             self._timings[phase.value] = duration = time.monotonic() - started
-            self._emit(PhaseEnded(phase=phase, duration=duration, error=error))
+            emit(PhaseEnded(phase=phase, duration=duration, error=error))
 
     @contextmanager
     def _collected(self, phase: Phase) -> Iterator[None]:
         """As `_entered`, for phases that follow a failure: theirs comes on top of it, never instead."""
         try:
-            with self._entered(phase):
+            with self._entered(phase, self._announce):
                 yield
-        except LifecycleError as error:
-            if self._error is None:
-                self._error = error
-            else:
-                self._error.also += (error,)
+        except BaseException as error:  # noqa: BLE001 - raised again when everything is cleaned up
+            self._remember(error)
+
+    def _announce(self, event: Event) -> None:
+        """Emit `event`. A listener that fails is remembered; report and cleanup do their work all the same."""
+        try:
+            self._emit(event)
+        except BaseException as error:  # noqa: BLE001 - raised again when everything is cleaned up
+            self._remember(error)
+
+    def _remember(self, error: BaseException) -> None:
+        """Keep what went wrong until everything is cleaned up: the first as such, later ones on top of it."""
+        if not isinstance(error, LifecycleError):
+            # A signal, or a fault of ours: it is raised as it is, and nothing more is started.
+            self._context.launcher.cancel()
+            self._stop = self._stop or error
+            error = LifecycleError(self._phase, self._name, _last_words(error), error)
+        if self._error is None:
+            self._error = error
+        else:
+            self._error.also += (error,)
 
     def _refuse_errors(self, plan: LifecyclePlan) -> None:
         errors = [finding for finding in plan.findings if finding.severity is Severity.ERROR]
@@ -210,6 +222,15 @@ class _Run:
             failure=self._error.failure if self._error else None,
             timings=dict(self._timings),
             links={"run": context.ci.run_url} if context.ci.run_url else {},
+        )
+
+
+def _refuse_untrusted(context: RuntimeContext) -> None:
+    """What anybody can cause may be planned, never executed."""
+    if not context.dry_run and context.ci.trust is not Trust.TRUSTED:
+        raise Problem(
+            f"a {context.ci.event.value} event is not trusted here, so nothing is executed",
+            hint="run `sf plan` on it; reconcile from a push to the default branch",
         )
 
 
