@@ -10,13 +10,11 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping  # noqa: TC003 - documents are read back by the types of these fields
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Final
 
 PLAN_SCHEMA: Final = "sf.plan/v1"
 RESULT_SCHEMA: Final = "sf.result/v1"
@@ -33,8 +31,9 @@ class Location:
     column: int = 0
 
     def __str__(self) -> str:
-        numbers = (str(number) for number in (self.line, self.column) if number)
-        return ":".join((self.path, *numbers))
+        if not self.line:
+            return self.path
+        return f"{self.path}:{self.line}:{self.column}" if self.column else f"{self.path}:{self.line}"
 
 
 class Problem(Exception):  # noqa: N818 - it names what the reader has, not that Python raised it

@@ -96,7 +96,7 @@ def load(
         root, ci = locate(session)
         data = _read(root / session.config_file, session.config_file)
         if data is None and mode is not None:
-            data = f"lifecycle: {{mode: {mode}}}\n".encode()
+            data = f"lifecycle: {{mode: {mode}}}\n{mode}: {{}}\n".encode()
         config = load_config(data, path=session.config_file, environ=session.environ)
         if mode is not None and config.mode != mode:
             raise Problem(  # noqa: TRY301 - all problems of loading get their phase below

@@ -1,14 +1,20 @@
-"""What all tests share: the switch that renews golden files, and properties that do not depend on the clock."""
+"""What all tests share: real engines started once, golden files, properties that do not depend on the clock."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from tests.estates import SEARCH_PATH, Estate
+from toolchain import packages, pins, programs, tiers
+from toolchain.engine import Engine
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 # A busy machine is no bug.
 settings.register_profile("sf", deadline=None)
@@ -35,3 +41,46 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
         assert produced.decode() == file.read_bytes().decode()
 
     return check
+
+
+@pytest.fixture(scope="session")
+def program_path() -> str:
+    """A PATH with every program of the toolchain that is built, before what the machine has."""
+    return f"{programs.search_path(*tiers.program_folders())}:{SEARCH_PATH}"
+
+
+@pytest.fixture(scope="session")
+def running_engine() -> Iterator[Engine]:
+    with Engine.start("tests") as engine:
+        engine.image("busybox:1.36")
+        yield engine
+
+
+@pytest.fixture
+def engine(running_engine: Engine) -> Iterator[Engine]:
+    yield running_engine
+    running_engine.sweep()
+
+
+@pytest.fixture(scope="session")
+def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """An environment with the docker command and compose, and a socket that nobody listens at."""
+    tier = packages.ensure(pins.load().packages)
+    folder = tmp_path_factory.mktemp("docker")
+    (folder / "config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(packages.plugins(tier))]}))
+    return {
+        "PATH": f"{packages.programs(tier)}:{SEARCH_PATH}",
+        "DOCKER_CONFIG": str(folder),
+        "DOCKER_HOST": f"unix://{folder}/nobody.sock",
+    }
+
+
+@pytest.fixture
+def estate(engine: Engine, docker_client: Mapping[str, str], tmp_path: Path) -> Estate:
+    return Estate(tmp_path, {**docker_client, "DOCKER_HOST": engine.socket})
+
+
+@pytest.fixture
+def paper(docker_client: Mapping[str, str], tmp_path: Path) -> Estate:
+    """An estate that can only be planned: there is no engine."""
+    return Estate(tmp_path, docker_client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -51,8 +52,8 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a container that is not running came to that.
+class History:
+    """What the engine knows of a container's life beyond the list; ``restarts`` counts its own, not a person's.
 
     ``restart_policy`` is one of no, on-failure, always, unless-stopped; ``error`` is what the engine
     said when it could not start the container.
@@ -60,6 +61,7 @@ class Ended:
 
     exit_code: int
     restart_policy: str
+    restarts: int
     error: str
 
 
@@ -85,8 +87,8 @@ def engine_socket(environ: Mapping[str, str]) -> Path:
 class Engine:
     """One Docker Engine. Every method raises `Problem` when it does not answer."""
 
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
+    def __init__(self, path: Path) -> None:
+        self.socket = path
 
     @cached_property
     def version(self) -> str:
@@ -102,14 +104,15 @@ class Engine:
                 projects.setdefault(container.project, []).append(container)
         return projects
 
-    def ended(self, container: str) -> Ended:
-        """What the engine knows of a container's end beyond the list."""
+    def history(self, container: str) -> History:
+        """The history of one container, for the price of one request."""
         document = self._ask("inspect_container", container)
         state = document.get("State", {})
         policy = document.get("HostConfig", {}).get("RestartPolicy", {}).get("Name") or "no"
-        return Ended(
+        return History(
             exit_code=int(state.get("ExitCode", 0)),
             restart_policy=policy,
+            restarts=int(document.get("RestartCount", 0)),
             error=str(state.get("Error") or ""),
         )
 
@@ -140,7 +143,7 @@ class Engine:
 
         It is not when we run in a container, unless the folder is mounted there from the same path of the host.
         """
-        own = _own_container(Path("/proc/self/mountinfo"))
+        own = own_container(Path("/proc/self/mountinfo"))
         if own is None:
             return True
         import docker.errors  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
@@ -165,6 +168,9 @@ class Engine:
         from docker import APIClient  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
 
         try:
+            # The SDK leaves its socket open when it cannot connect.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self.socket))
             return APIClient(base_url=f"unix://{self.socket}", version="auto", timeout=_TIMEOUT)
         except _sdk_errors() as error:
             raise self._silent(error) from error
@@ -210,7 +216,7 @@ def _container(listed: dict[str, Any]) -> Container:
     )
 
 
-def _own_container(mountinfo: Path) -> str | None:
+def own_container(mountinfo: Path) -> str | None:
     """The id of the container that this process runs in; None outside of one."""
     try:
         found = _OWN_FILES.search(mountinfo.read_text())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from sf.models import Problem
-from sf.process import ProgramFailed, inherited
+from sf.process import ProgramFailed, find, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,21 @@ PROGRAM: Final = "kustomize"
 # The first release with the fields Flux 2.9 hands on (kustomize-controller 1.9 links kustomize API 0.21).
 OLDEST: Final = (5, 4)
 _TIMEOUT: Final = 120.0
+# kustomize clones what looks like an address with the git it finds, and loads what looks like a URL through the
+# proxy it finds. It finds no program and a proxy that answers nobody.
+_NOBODY: Final = "http://127.0.0.1:1"
+_ALONE: Final = {
+    "PATH": os.devnull,
+    "HOME": os.devnull,
+    "KUSTOMIZE_PLUGIN_HOME": os.devnull,
+    "NO_PROXY": "",
+    "no_proxy": "",
+    **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), _NOBODY),
+}
 _VERSION: Final = re.compile(r"\bv?(\d+)\.(\d+)\.(\d+)")
+# What Go calls a program that was not built from a tagged release, and so what Debian's says.
+_UNRELEASED: Final = "(devel)"
+UNRELEASED: Final = "devel"
 
 
 class Kustomize:
@@ -28,17 +43,21 @@ class Kustomize:
 
     def __init__(self, launcher: Launcher, environ: Mapping[str, str]) -> None:
         self._launcher = launcher
-        # kustomize would clone what looks like an address with the git and the proxies it finds. It finds none.
-        self._environ = {**inherited(environ), "KUSTOMIZE_PLUGIN_HOME": os.devnull, "HOME": os.devnull}
+        self._environ = inherited(environ)
 
     @cached_property
     def version(self) -> str:
-        """``5.8.1``; raises `Problem` for a release too old to build as Flux does."""
+        """``5.8.1``, or ``devel`` for a build that does not know its release.
+
+        Raises `Problem` for a release too old to build as Flux does.
+        """
         said = self._launcher.run([PROGRAM, "version"], timeout=_TIMEOUT, environ=self._environ).text
+        if said.strip() == _UNRELEASED:
+            return UNRELEASED
         numbers = _VERSION.search(said)
         if numbers is None:
             raise Problem(
-                f"`kustomize version` does not say a version: {said.strip()!r}",
+                f"`kustomize version` does not say a version: {said.strip()[:80]!r}",
                 hint="install kustomize from its releases; `sf doctor` shows which file runs",
             )
         version = ".".join(numbers.groups())
@@ -49,16 +68,36 @@ class Kustomize:
             )
         return version
 
+    @cached_property
+    def identity(self) -> str:
+        """What tells what one program builds from what another does: the release, or else the program's content.
+
+        Raises `Problem` as `version` does, and when the file of the program cannot be read.
+        """
+        program = find(PROGRAM, self._environ)
+        if self.version != UNRELEASED or program is None:
+            return self.version
+        try:
+            with program.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise Problem(
+                f"{program} does not know its release and cannot be read to be told from others: {error.strerror}",
+                hint="make the file readable, or install kustomize from its releases",
+            ) from error
+        return f"{UNRELEASED} sha256:{content}"
+
     def build(self, root: Path, folder: str) -> str:
         """The objects that `folder` below `root` builds to, as YAML.
 
         Raises `Problem` with kustomize's own message, paths relative to `root`.
         """
+        program = find(PROGRAM, self._environ) or PROGRAM
         try:
             return self._launcher.run(
-                [PROGRAM, "build", "--load-restrictor", "LoadRestrictionsNone", str(root / folder)],
+                [str(program), "build", "--load-restrictor", "LoadRestrictionsNone", str(root / folder)],
                 timeout=_TIMEOUT,
-                environ=self._environ,
+                environ=self._environ | _ALONE,
                 cwd=root,
             ).text
         except ProgramFailed as error:

@@ -1,0 +1,1 @@
+"""Docker Compose stacks on an inventory of hosts."""

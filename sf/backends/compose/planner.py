@@ -1,0 +1,324 @@
+"""From two sides and one look at this machine to the actions of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sf.backends.compose.difference import compare
+from sf.backends.compose.model import Unreadable
+from sf.backends.compose.side import BASE_UNREADABLE, is_script
+from sf.ci.context import EventKind, Trust
+from sf.models import (
+    ActionKind,
+    Cause,
+    Change,
+    Finding,
+    LiveState,
+    Location,
+    PlannedAction,
+    Problem,
+    Reason,
+    Severity,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sf.backends.compose.inventory import Host
+    from sf.backends.compose.live import Local, Sight
+    from sf.backends.compose.masking import Masking
+    from sf.backends.compose.model import Model, Resolver
+    from sf.backends.compose.record import Record
+    from sf.backends.compose.side import Side, Unit
+    from sf.backends.compose.tree import Folder
+    from sf.ci.context import CIContext
+    from sf.models import ObjectChange
+
+_PULL_REQUEST: Final = frozenset(
+    {EventKind.PULL_REQUEST, EventKind.PULL_REQUEST_TARGET, EventKind.MERGE_GROUP}
+)
+_DEPLOYED: Final = frozenset({Change.ADD, Change.CHANGE})
+
+
+@dataclass(kw_only=True)
+class Outlook:
+    """What planning came to: ``sights`` by action, for those that can be executed here.
+
+    ``reported``: actions that only say what somebody changed on the host.
+    """
+
+    actions: list[PlannedAction] = field(default_factory=list)
+    sights: dict[str, Sight] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+    unknown: dict[str, None] = field(default_factory=dict)
+
+
+class Planner:
+    """Plans every unit of either side. Reads only."""
+
+    def __init__(
+        self,
+        base: Side,
+        head: Side,
+        *,
+        resolver: Resolver,
+        masking: Masking,
+        ci: CIContext,
+        repository: str,
+        repairs: bool,
+    ) -> None:
+        """`repairs`: whether what somebody changed on a host is put right, or only reported."""
+        self._base = base
+        self._head = head
+        self._resolver = resolver
+        self._masking = masking
+        self._ci = ci
+        self._repository = repository
+        self._repairs = repairs
+        self._models: dict[tuple[str, str], Model | Unreadable] = {}
+        self._projects: dict[tuple[str, str], Unit] = {}
+        self._outlook = Outlook()
+
+    def plan(self, local: Local) -> Outlook:
+        """One action per stack and host, in order of their names; stacks of one host follow each other."""
+        self._outlook.findings += self._head.findings
+        if self._base is not self._head:
+            self._outlook.findings += [one for one in self._base.findings if one.code == BASE_UNREADABLE]
+        names = sorted({*self._base.units, *self._head.units})
+        looked = self._look(local)
+        order: dict[str, int] = {}
+        for name in names:
+            unit = self._head.units.get(name) or self._base.units[name]
+            place = order[unit.host.name] = order.get(unit.host.name, -1) + 1
+            self._outlook.actions.append(self._action(name, place, looked))
+        return self._outlook
+
+    def _look(self, local: Local) -> Local | None:
+        """`local` after it looked; None, with a reason noted, when nothing may or can be seen."""
+        hosts = {unit.host.name for unit in self._head.units.values() if unit.host.local}
+        if not hosts:
+            return None
+        if self._ci.trust is Trust.UNTRUSTED:
+            self._note(hosts, "this run is not trusted, so nothing was looked at there")
+            return None
+        try:
+            local.look()
+        except Problem as problem:
+            self._note(hosts, "its Docker Engine or its deployment records could not be read")
+            for host in sorted(hosts):
+                self._find("host-unreadable", Severity.WARNING, host, problem)
+            return None
+        return local
+
+    def _action(self, name: str, order: int, looked: Local | None) -> PlannedAction:
+        old, new = self._base.units.get(name), self._head.units.get(name)
+        unit = new or old
+        assert unit is not None  # noqa: S101 - the name came from one of the two
+        change, objects = self._declared(unit, old, new)
+        live = self._live(new, looked) if new else None
+        kind = self._kind(unit, change, live)
+        if live is None and change is Change.UNCHANGED:
+            live = LiveState(effect=Change.UNKNOWN)
+        return PlannedAction(
+            name=name,
+            description=_describe(unit, kind, change, reported=name in self._outlook.reported),
+            order=order,
+            action=kind,
+            metadata={
+                "host": unit.host.name,
+                "kind": unit.stack.kind.value,
+                "path": unit.stack.path,
+                "scope": unit.stack.scope,
+            },
+            change=change,
+            reasons=tuple(self._reasons(unit, old, new, objects)) if change is not Change.UNCHANGED else (),
+            objects=objects,
+            live=live,
+        )
+
+    def _declared(
+        self, unit: Unit, old: Unit | None, new: Unit | None
+    ) -> tuple[Change, tuple[ObjectChange, ...]]:
+        """What the commits do to a unit, and to each of its services."""
+        if old and new and old.folder.identity == new.folder.identity:
+            return Change.UNCHANGED, ()
+        before, after = (self._model(side) if side else None for side in (old, new))
+        folder = unit.stack.path
+        if new and after:
+            self._claim(new, after.project)
+        objects: tuple[ObjectChange, ...] = ()
+        if (old is None or before) and (new is None or after):
+            objects = compare(before, after, folder=folder, masking=self._masking)
+        if old is None:
+            return Change.ADD, objects
+        return (Change.CHANGE if new else Change.REMOVE), objects
+
+    def _live(self, unit: Unit, looked: Local | None) -> LiveState | None:
+        """What runs of `unit`; None when that is unknown, which is then noted."""
+        if not unit.host.local:
+            self._note([unit.host.name], "it is reached over ssh, which this version does not do")
+            return None
+        if is_script(unit):
+            self._note([unit.name], "what a deploy.sh leaves running cannot be told")
+            return None
+        if looked is None or not self._same_host(unit.host):
+            return None
+        try:
+            sight = looked.see(unit, lambda: self._resolved(unit))
+        except Unreadable as problem:
+            self._find_once("stack-unreadable", unit, problem)
+            return None
+        self._claim(unit, sight.project)
+        if sight.record and sight.record.repository != self._repository:
+            self._outlook.findings.append(_foreign(unit, sight.record))
+            return sight.live
+        self._outlook.sights[unit.name] = sight
+        if sight.by_hand and not self._repairs:
+            self._outlook.reported.add(unit.name)
+        return sight.live
+
+    def _claim(self, unit: Unit, project: str) -> None:
+        """Note whose the name of a project is: two stacks under one name would remove each other's containers."""
+        owner = self._projects.setdefault((unit.host.name, project), unit)
+        if owner.name != unit.name:
+            self._outlook.findings.append(_shared_project(owner, unit, project))
+
+    def _same_host(self, host: Host) -> bool:
+        """Whether a pull request leaves alone where we would look; if not, it is told and not followed."""
+        before = self._base.inventory.hosts.get(host.name)
+        if self._ci.event not in _PULL_REQUEST or before == host:
+            return True
+        self._note([host.name], "this change decides how it is reached, so nothing was looked at there")
+        if not any(finding.subject == host.name for finding in self._outlook.findings):
+            self._outlook.findings.append(
+                Finding(
+                    code="host-steered",
+                    severity=Severity.DANGER,
+                    message=f"the change makes {host.name} the machine that sf itself runs on",
+                    subject=host.name,
+                    hint="merge it only if that is meant: its stacks are then deployed to the runner's engine",
+                )
+            )
+        return False
+
+    def _kind(self, unit: Unit, change: Change, live: LiveState | None) -> ActionKind:
+        if unit.name not in self._head.units or is_script(unit) or not unit.host.local:
+            return ActionKind.NONE if change is Change.UNCHANGED else ActionKind.REPORT
+        if unit.name in self._outlook.reported:
+            return ActionKind.REPORT
+        effect = live.effect if live else change
+        return ActionKind.DEPLOY if effect in _DEPLOYED else ActionKind.NONE
+
+    def _reasons(
+        self, unit: Unit, old: Unit | None, new: Unit | None, objects: Collection[ObjectChange]
+    ) -> Iterable[Reason]:
+        path = unit.stack.path
+        location = Location(path)
+        if old is None:
+            yield Reason(cause=Cause.GIT, message=f"{path} is new on {unit.host.name}", location=location)
+        elif new is None:
+            yield Reason(
+                cause=Cause.GIT,
+                message=f"{path} is no longer for {unit.host.name}; what runs there is left as it is",
+                location=location,
+            )
+        elif not objects and self._readable(old, new):
+            yield Reason(
+                cause=Cause.GIT,
+                message=f"files in {path} change that no service uses",
+                location=location,
+            )
+
+    def _readable(self, old: Unit, new: Unit) -> bool:
+        return not is_script(new) and all(self._model(unit) is not None for unit in (old, new))
+
+    def _model(self, unit: Unit) -> Model | None:
+        """The model of a compose stack; None, with a finding, when it cannot be had."""
+        if is_script(unit):
+            return None
+        try:
+            return self._resolved(unit)
+        except Unreadable as problem:
+            self._find_once("stack-unreadable", unit, problem)
+            return None
+
+    def _resolved(self, unit: Unit) -> Model:
+        """As `Resolver.resolve`, once per folder and content: a group's stack is the same on each member."""
+        key = (unit.stack.path, unit.folder.identity)
+        if key not in self._models:
+            self._models[key] = self._resolve(unit.folder)
+        found = self._models[key]
+        if isinstance(found, Unreadable):
+            raise found
+        return found
+
+    def _resolve(self, folder: Folder) -> Model | Unreadable:
+        try:
+            return self._resolver.resolve(folder)
+        except Unreadable as problem:
+            return problem
+
+    def _find_once(self, code: str, unit: Unit, problem: Problem) -> None:
+        """A stack that cannot be read is an error of the state to come, and a remark about the one before."""
+        is_head = unit.name in self._head.units and unit is self._head.units[unit.name]
+        severity = Severity.ERROR if is_head else Severity.WARNING
+        known = {(finding.code, finding.subject, finding.message) for finding in self._outlook.findings}
+        if (code, unit.stack.path, problem.message) not in known:
+            self._find(code, severity, unit.stack.path, problem)
+
+    def _find(self, code: str, severity: Severity, subject: str, problem: Problem) -> None:
+        self._outlook.findings.append(
+            Finding(
+                code=code,
+                severity=severity,
+                message=problem.message,
+                subject=subject,
+                location=problem.location,
+                hint=problem.hint,
+            )
+        )
+
+    def _note(self, subjects: Iterable[str], why: str) -> None:
+        self._outlook.unknown |= dict.fromkeys(
+            f"what runs on {one} is unknown: {why}" for one in sorted(subjects)
+        )
+
+
+def _shared_project(owner: Unit, unit: Unit, project: str) -> Finding:
+    return Finding(
+        code="project-twice",
+        severity=Severity.ERROR,
+        message=f"{owner.stack.path} and {unit.stack.path} are both the project {project} on {unit.host.name}",
+        subject=unit.name,
+        location=Location(unit.stack.path),
+        hint="give one of them another `name:`",
+    )
+
+
+def _foreign(unit: Unit, record: Record) -> Finding:
+    return Finding(
+        code="stack-foreign",
+        severity=Severity.ERROR,
+        message=f"the project {record.project} on {unit.host.name} was deployed from"
+        f" {record.repository or 'a repository without a remote'}",
+        subject=unit.name,
+        location=Location(unit.stack.path),
+        hint="give this stack another `name:`, or take the other one down first and remove its folder",
+    )
+
+
+def _describe(unit: Unit, kind: ActionKind, change: Change, *, reported: bool) -> str:
+    name, host = unit.stack.name, unit.host.name
+    if reported:
+        return f"report that {name} was changed on {host}; `docker.drift.tier2_action` says not to undo it"
+    if kind is ActionKind.DEPLOY:
+        return f"bring {name} up on {host} and wait until it is healthy"
+    if kind is ActionKind.NONE:
+        return f"leave {name} on {host} as it is"
+    if change is Change.REMOVE:
+        return f"report that {name} on {host} has left the repository; it is not stopped"
+    if is_script(unit):
+        return f"report that {name} on {host} has changed; its deploy.sh is not run"
+    return f"report that {name} on {host} has changed; it is not deployed, since {host} is reached over ssh"

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sf.backends.compose.model import Service
+from sf.backends.compose.record import (
+    Deployed,
+    Record,
+    new_salt,
+    read_record,
+    read_records,
+    seal,
+    seal_inputs,
+    write_record,
+)
+from sf.models import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.backends.compose.conftest import MakeTree
+
+SALT = "ab" * 32
+SERVICE = Service(
+    name="web",
+    fields={("environment", "TOKEN"): "swordfish", ("image",): "busybox"},
+    files={"html/a": "1"},
+    inline={"config c": "swordfish"},
+    built=True,
+)
+
+
+def record(**changed: object) -> Record:
+    about = {
+        "repository": "git.example.com/a/b",
+        "host": "bench",
+        "stack": "iac/bench/web",
+        "project": "web",
+        "commit": "c" * 40,
+        "salt": SALT,
+        "inputs": "i",
+        "complete": True,
+        "managed": {"compose.yaml": "d"},
+        "services": {"web": Deployed(sealed=seal(SERVICE, SALT), config_hash="h", image="sha256:1")},
+        "inactive": ("debug",),
+    }
+    return Record(**{**about, **changed})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "web/.sf").mkdir(parents=True)
+    return tmp_path / "web"
+
+
+def test_what_is_written_is_what_is_read(project: Path) -> None:
+    write_record(project, record())
+    assert read_record(project) == record()
+    assert read_records(project.parent) == [record()]
+    assert (project / ".sf/record.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_value_of_the_model_is_in_a_record(project: Path) -> None:
+    write_record(project, record())
+    text = (project / ".sf/record.json").read_text()
+    assert "swordfish" not in text
+    assert "busybox" not in text
+
+
+def test_the_same_value_is_sealed_differently_in_another_record() -> None:
+    assert seal(SERVICE, SALT).fields != seal(SERVICE, new_salt()).fields
+    assert seal(SERVICE, SALT) == seal(SERVICE, SALT)
+
+
+def test_where_nothing_was_deployed_there_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / "someone-elses").mkdir()
+    assert read_record(tmp_path / "missing") is None
+    assert read_records(tmp_path) == []
+    assert read_records(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"schema": "sf.deployment/v9"}), "\xff"])
+def test_a_damaged_record_is_an_error_that_names_it(project: Path, text: str) -> None:
+    (project / ".sf/record.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(Problem, match="the deployment record of web is damaged"):
+        read_record(project)
+
+
+def test_inputs_are_the_files_and_the_variables(make_tree: MakeTree) -> None:
+    folder = make_tree({"s/compose.yaml": "a"}).folder("s")
+    other = make_tree({"s/compose.yaml": "b"}).folder("s")
+    sealed = [
+        seal_inputs(folder, {"A": "1"}, SALT),
+        seal_inputs(folder, {"A": "2"}, SALT),
+        seal_inputs(other, {"A": "1"}, SALT),
+    ]
+    assert len(set(sealed)) == 3
+
+
+def test_content_is_what_the_container_reads_beside_its_configuration() -> None:
+    def content(**changed: object) -> str:
+        about = {"name": "a", "fields": {}, "files": {}, "inline": {}, **changed}
+        return seal(Service(**about), SALT).content  # type: ignore[arg-type]
+
+    assert content() == content(fields={("image",): "b"}) == ""
+    assert len({content(files={"a": "1"}), content(files={"a": "2"}), content(inline={"a": "1"}), ""}) == 4
+
+
+def test_a_generation_makes_another_label_only_where_there_is_content() -> None:
+    sealed = seal(SERVICE, SALT)
+    assert Deployed(sealed=sealed, generation=1).content_label != Deployed(sealed=sealed).content_label
+    plain = seal(Service(name="a", fields={}, files={}, inline={}), SALT)
+    assert Deployed(sealed=plain, generation=1).content_label == ""
