@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import unicodedata
@@ -47,7 +48,10 @@ _MARKS: Final = re.compile("[" + "".join(Mark) + "]")
 # C0 and C1 controls but newline and tab, bidirectional overrides (they make a log lie), lone surrogates.
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # `::command::` counts at the start of a line, `##[command]` anywhere in it (actions/runner, ActionCommand.cs).
-_COMMAND: Final = re.compile(r"(?m)^(\s*):(?=:)|##(?=\[)")
+# Escape sequences of our own are looked through. Each blank is tried once, however many lines are empty.
+_SGRS: Final = r"(?:\x1b\[\d+m)*"
+_COMMAND: Final = re.compile(rf"(?m)^(?:[^\S\n]|\x1b\[\d+m)*:(?={_SGRS}:)|#{_SGRS}#(?={_SGRS}\[)")
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _ZERO_WIDTH: Final = "\u200b"
 
 
@@ -67,10 +71,14 @@ def display_width(text: str) -> int:
     visible = unstyled(text)
     if visible.isascii():
         return len(visible)
-    return sum(
-        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in visible
-    )
+    return sum(map(_columns, visible))
+
+
+def _columns(character: str) -> int:
+    # Marks and format characters (joiners, variation selectors) are drawn into their neighbour.
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def printable(text: str) -> str:
@@ -137,17 +145,17 @@ class Console:
 
     def _safe(self, text: str) -> str:
         text = printable(self._redactor.scrub(text))
+        text = _colored(text) if self._color else unstyled(text)
         if self._in_ci:
+            # Last, since taking out marks can bring the parts of a command together.
             text = without_commands(text)
-        text = _MARKS.sub(lambda match: _SGR[Mark(match[0])], text) if self._color else unstyled(text)
         return text if text.endswith("\n") else text + "\n"
 
     def _write_stdout(self, text: str) -> None:
         if self.lost or self._stdout is None:
             return
         try:
-            self._stdout.write(text)
-            self._stdout.flush()
+            _put(self._stdout, text)
         except (OSError, ValueError) as error:
             closed = isinstance(error, ValueError) or error.errno == errno.EPIPE
             self.lost = "standard output was closed" if closed else f"standard output: {error}"
@@ -157,17 +165,35 @@ class Console:
         if self._stderr is None:
             return
         try:
-            self._stderr.write(text)
-            self._stderr.flush()
+            _put(self._stderr, text)
         except (OSError, ValueError):
             # There is nobody left to tell.
             _silence(self._stderr)
             self._stderr = None
 
 
+def _colored(text: str) -> str:
+    """`text` with its marks as escape sequences; a line that was left in another style ends plain."""
+    return "\n".join(
+        _MARKS.sub(lambda match: _SGR[Mark(match[0])], line)
+        + ("" if _MARKS.findall(line)[-1:] in ([], [Mark.PLAIN]) else _SGR[Mark.PLAIN])
+        for line in text.split("\n")
+    )
+
+
+def _put(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        # A terminal without UTF-8. As JSON escapes, which leave a JSON document the same value.
+        stream.write(_NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text))
+    stream.flush()
+
+
 def _silence(stream: TextIO) -> None:
     """Point the descriptor of a broken stream at nothing, so that the flush at exit cannot fail again."""
     with contextlib.suppress(OSError, ValueError):
+        descriptor = stream.fileno()
         nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
+        os.dup2(nothing, descriptor)
         os.close(nothing)

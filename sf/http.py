@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 16 * 1024 * 1024
 _RETRIED: Final = (429, 502, 503, 504)
+# In seconds. A server may ask for hours; a job would rather fail.
+_LONGEST_PAUSE: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,11 @@ class Http:
     def __init__(self, redactor: Redactor, *, ca: str | None = None) -> None:
         """`ca`: certificates (PEM) to trust instead of the system's."""
         self._redactor = redactor
-        self._pool = urllib3.PoolManager(ssl_context=ssl.create_default_context(cadata=ca))
+        try:
+            context = ssl.create_default_context(cadata=ca)
+        except (ssl.SSLError, ValueError, TypeError) as error:
+            raise Problem(f"the certificate authority is not a list of PEM certificates: {error}") from error
+        self._pool = urllib3.PoolManager(ssl_context=context)
 
     def request(
         self,
@@ -69,9 +75,10 @@ class Http:
     ) -> Response:
         """Send one request and read the answer, whatever its status.
 
-        `timeout` in seconds, for connecting and for each silence; `retries` counts repetitions after 429, 502,
-        503, 504 (minding ``Retry-After``) and refused connections. Raises `Unreachable` when there is no answer,
-        `Problem` when the answer is longer than `limit` bytes.
+        `timeout` in seconds, for connecting and for each silence. `retries` counts repetitions: after a refused
+        connection, and for methods that are safe to repeat also after a broken one and after 429, 502, 503, 504
+        (minding ``Retry-After`` up to 60 s). Raises `Unreachable` when there is no answer, `Problem` when the
+        answer is longer than `limit` bytes or the request itself is not valid.
         """
         shown = self._redactor.scrub(_without_query(url))
         policy = urllib3.Retry(
@@ -80,6 +87,7 @@ class Http:
             status_forcelist=_RETRIED,
             backoff_factor=0.5,
             raise_on_status=False,
+            retry_after_max=_LONGEST_PAUSE,
         )
         try:
             answer = self._pool.request(
@@ -95,6 +103,14 @@ class Http:
                 content = answer.read(limit + 1, decode_content=True)
             finally:
                 answer.close()
+        except ValueError as error:
+            # A header or an address with characters that must not be in it. The text of the latter has all of it.
+            odd_address = isinstance(error, urllib3.exceptions.LocationValueError)
+            what = "its address" if odd_address else self._redactor.scrub(str(error))
+            raise Problem(
+                f"{method} {shown}: the request is not valid: {what}",
+                hint="look for a line break or another odd character in the address or the token",
+            ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(
                 f"{method} {shown}: no answer: {self._redactor.scrub(_cause(error))}",
@@ -104,16 +120,24 @@ class Http:
             raise Problem(f"{method} {shown}: the answer is longer than {limit} bytes")
         return Response(
             status=answer.status,
-            headers={name.lower(): value for name, value in answer.headers.items()},
+            headers={name.lower(): value for name, value in answer.headers.itermerged()},
             body=content,
         )
 
 
 def _without_query(url: str) -> str:
-    """`url` as it may be shown: query strings and user names carry credentials."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
+    """`url` as it may be shown: query strings and user names carry credentials.
+
+    Raises `Problem` when it is not one for http.
+    """
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise Problem(f"an address is not a URL: {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Problem("an address is not a URL that begins with https:// or http:// and a host")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path}"
 
 

@@ -7,6 +7,7 @@ cancelled or an exception passes through, the whole group is stopped: INT, TERM,
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import selectors
@@ -50,9 +51,15 @@ INHERITED: Final = (
 )
 STDOUT_LIMIT: Final = 64 * 1024 * 1024
 STDERR_KEPT: Final = 64 * 1024
+_INSTALL: Final = "install it, or correct PATH; `sf doctor` lists every program sf needs"
 # How often a waiting run looks whether it was cancelled, in seconds.
 _TICK: Final = 0.1
+# And how often a program that closed its output whether it ended.
+_NAP: Final = 0.002
 _CHUNK: Final = 64 * 1024
+# So many chunks empty any pipe (fs.pipe-max-size is 1 MiB) once its program has ended, whatever is still added by
+# a process that it left behind.
+_LAST_TURNS: Final = 16
 # How long a program has to react to each signal. Together below the 7.5 s that a GitHub runner gives the whole
 # action between its SIGINT and its SIGTERM (actions/runner, ProcessInvoker.cs).
 _GRACE: Final = ((signal.SIGINT, 2.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0))
@@ -106,8 +113,12 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def find(program: str, environ: Mapping[str, str]) -> Path | None:
-    """The file that `program` would run, or None."""
-    found = shutil.which(program, path=environ.get("PATH", os.defpath))
+    """The file that `program` would run, or None.
+
+    Relative entries of PATH (an empty one is ``.``) do not count: programs run inside the repository.
+    """
+    places = filter(os.path.isabs, environ.get("PATH", os.defpath).split(os.pathsep))
+    found = shutil.which(program, path=os.pathsep.join(places))
     return Path(found) if found else None
 
 
@@ -148,22 +159,27 @@ class Launcher:
         """
         if self._cancelled.is_set():
             raise Cancelled(f"`{argv[0]}` was not started because the run is stopping")
-        child = _Child(
-            self._start(argv, environ, cwd, feed=bool(stdin)), self._redactor, on_line, stdout_limit
-        )
+
+        def start() -> _Child:
+            process = self._start(argv, environ, cwd, feed=bool(stdin))
+            return _Child(process, self._redactor, on_line, stdout_limit)
+
         started = time.monotonic()
+        starting = _Starting(start)
         try:
+            child = starting.result()
             ended = child.pump(stdin, until=started + timeout, cancelled=self._cancelled)
+            if ended is not _End.EXIT:
+                child.stop()
         except BaseException:
-            child.stop()
+            starting.undo()
             raise
-        if ended is not _End.EXIT:
-            child.stop()
         completed = Completed(
             argv=tuple(map(self._redactor.scrub, argv)),
             code=child.code,
             stdout=bytes(child.stdout),
-            stderr=self._redactor.scrub(child.stderr.decode("utf-8", "replace")),
+            # Cut after scrubbing: the piece of a secret would not be recognised.
+            stderr=self._redactor.scrub(child.stderr.decode("utf-8", "replace"))[-STDERR_KEPT:],
             duration=time.monotonic() - started,
         )
         return self._judge(completed, ended, timeout, accept, stdout_limit)
@@ -172,9 +188,13 @@ class Launcher:
         self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path | None, *, feed: bool
     ) -> subprocess.Popen[bytes]:
         program = argv[0]
+        executable = program if os.sep in program else find(program, environ)
+        if executable is None:
+            raise ProgramMissing(f"the program `{program}` is not on the PATH", hint=_INSTALL)
         try:
             return subprocess.Popen(
                 list(argv),
+                executable=executable,
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -182,12 +202,11 @@ class Launcher:
                 env=dict(environ),
                 start_new_session=True,
             )
-        except (FileNotFoundError, PermissionError) as error:
-            if cwd is not None and not cwd.is_dir():
-                raise Problem(f"the folder {cwd} that `{program}` should run in does not exist") from error
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            if cwd is not None and error.filename == cwd:
+                raise Problem(f"`{program}` cannot run in the folder {cwd}: {error.strerror}") from error
             raise ProgramMissing(
-                f"the program `{program}` cannot be run: {error.strerror}",
-                hint="install it, or correct PATH; `sf doctor` lists every program sf needs",
+                f"the program `{program}` cannot be run: {error.strerror}", hint=_INSTALL
             ) from error
         except (OSError, ValueError) as error:
             raise Problem(f"`{program}` cannot be started: {error}") from error
@@ -207,15 +226,18 @@ class Launcher:
                     f"`{shown}` printed more than {limit} bytes and was stopped", completed=completed
                 )
             case _End.EXIT if completed.code not in accept:
-                how = (
-                    f"ended with exit code {completed.code}"
-                    if completed.code >= 0
-                    else f"was ended by {signal.Signals(-completed.code).name}"
-                )
                 said = f": {completed.complaint}" if completed.complaint else ""
-                raise ProgramFailed(f"`{shown}` {how}{said}", completed=completed)
+                raise ProgramFailed(f"`{shown}` {_how(completed.code)}{said}", completed=completed)
             case _End.EXIT:
                 return completed
+
+
+def _how(code: int) -> str:
+    """How a program ended, from the code that Python gives it: below zero it is a signal."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"was ended by {known.get(-code, f'signal {-code}')}"
 
 
 class _End(Enum):
@@ -225,6 +247,52 @@ class _End(Enum):
     DEADLINE = auto()
     CANCELLED = auto()
     FLOOD = auto()
+
+
+class _Starting:
+    """The start of a program, in a thread of its own.
+
+    A signal handler may raise in the main thread between any two steps, and a program whose number was not yet
+    stored would be lost. Here it cannot be: such an exception hits the wait, never the start. `threading.Thread`
+    and futures share locks with the waiting thread, which an exception can leave locked for good.
+    """
+
+    def __init__(self, start: Callable[[], _Child]) -> None:
+        self._start = start
+        self._begun = self._given_up = self._over = False
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._child: _Child | None = None
+        self._error: BaseException | None = None
+
+    def result(self) -> _Child:
+        """Start, and return the running program or raise what kept it from running."""
+        _thread.start_new_thread(self._work, ())
+        self._wake.acquire()
+        if self._child is None:
+            assert self._error is not None  # noqa: S101 - `_work` sets one of the two
+            raise self._error
+        return self._child
+
+    def undo(self) -> None:
+        """Stop the program if it was, or still is being, started."""
+        # Written before the other is read, in both threads: one of them at least sees what the other did.
+        self._given_up = True
+        while self._begun and not self._over:
+            time.sleep(0.001)
+        if self._child:
+            self._child.stop()
+
+    def _work(self) -> None:
+        self._begun = True
+        if self._given_up:
+            return
+        try:
+            self._child = self._start()
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
+            self._error = error
+        self._over = True
+        self._wake.release()
 
 
 class _Child:
@@ -243,6 +311,8 @@ class _Child:
         self._redactor = redactor
         self._on_line = on_line
         self._limit = stdout_limit
+        self._turns_left = _LAST_TURNS
+        self._closed = False
         self._unfinished_line = {self._out: b"", self._err: b""}
         self._selector = selectors.DefaultSelector()
         for pipe in (self._out, self._err):
@@ -271,44 +341,51 @@ class _Child:
         while True:
             if cancelled is not None and cancelled.is_set():
                 return _End.CANCELLED
-            if len(self.stdout) > self._limit:
-                return _End.FLOOD
             left = until - time.monotonic()
             if left <= 0:
                 return _End.DEADLINE
-            if self._turn(min(left, _TICK)):
+            ended = self._turn(min(left, _TICK))
+            if len(self.stdout) > self._limit:
+                return _End.FLOOD
+            if ended:
+                for unfinished in filter(None, self._unfinished_line.values()):
+                    self._emit(unfinished)
                 self._close()
                 return _End.EXIT
 
     def stop(self) -> None:
-        """End the whole process group, first kindly."""
-        self._forget(self._process.stdin)
-        for signum, grace in _GRACE:
-            self._signal(signum)
-            deadline = time.monotonic() + grace
-            while (left := deadline - time.monotonic()) > 0:
-                if self._turn(min(left, _TICK)):
-                    self._close()
-                    return
-        self._close()
+        """End the whole process group, first kindly. Whatever happens meanwhile, it ends."""
+        if self._closed:
+            return
+        # It may be what failed.
+        self._on_line = None
+        try:
+            self._forget(self._process.stdin)
+            for signum, grace in _GRACE:
+                self._signal(signum)
+                deadline = time.monotonic() + grace
+                while (left := deadline - time.monotonic()) > 0:
+                    if self._turn(min(left, _TICK)):
+                        return
+        finally:
+            self._close()
 
     def _turn(self, seconds: float) -> bool:
         """Wait at most `seconds` for something to happen and deal with it. True when all is over."""
-        reading = [key for key in self._selector.get_map().values() if key.events == selectors.EVENT_READ]
-        if not reading:
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                return False
-            return True
+        if not self._selector.get_map():
+            if not self._reap(os.WNOHANG):
+                time.sleep(min(seconds, _NAP))
+            return self._reap(os.WNOHANG)
+        ended = self._reap(os.WNOHANG)
         ready = self._selector.select(seconds)
         for key, _ in ready:
             if key.data is None:
                 self._read(key.fileobj)  # type: ignore[arg-type]  # only pipes are registered
             else:
                 self._write(key.fileobj, key.data)  # type: ignore[arg-type]
-        # A pipe that stays open and silent after its program ended is held by a process left behind.
-        return not ready and self._process.poll() is not None
+        # A pipe that stays open after its program ended is held by a process left behind, be it silent or busy.
+        self._turns_left -= ended
+        return ended and (not ready or self._turns_left == 0)
 
     def _read(self, pipe: IO[bytes]) -> None:
         data = pipe.read(_CHUNK)
@@ -316,24 +393,23 @@ class _Child:
             return
         if not data:
             self._forget(pipe)
-            if self._unfinished_line[pipe]:
-                self._emit(self._unfinished_line[pipe])
             return
-        if pipe is self._out:
-            self.stdout += data
-        else:
+        if pipe is self._err:
             self.stderr += data
-            del self.stderr[:-STDERR_KEPT]
+            del self.stderr[: -2 * STDERR_KEPT]
+        elif len(self.stdout) <= self._limit:
+            self.stdout += data
         if self._on_line:
             *lines, rest = (self._unfinished_line[pipe] + data).split(b"\n")
             # A "line" that never ends must not grow without bound either.
-            self._unfinished_line[pipe] = rest[-STDERR_KEPT:]
+            self._unfinished_line[pipe] = rest[-2 * STDERR_KEPT :]
             for line in lines:
                 self._emit(line)
 
     def _emit(self, line: bytes) -> None:
         if self._on_line:
-            self._on_line(self._redactor.scrub(line.decode("utf-8", "replace").rstrip("\r")))
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            self._on_line(self._redactor.scrub(text)[-STDERR_KEPT:])
 
     def _write(self, pipe: IO[bytes], rest: memoryview) -> None:
         try:
@@ -357,7 +433,8 @@ class _Child:
             pipe.close()
 
     def _signal(self, signum: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        # Permission is denied for a group of zombies (macOS) and for programs that changed their user.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signum)
 
     def _close(self) -> None:
@@ -366,4 +443,21 @@ class _Child:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             self._forget(pipe)
         self._selector.close()
-        self._process.wait()
+        self._reap(0)
+        self._closed = True
+
+    def _reap(self, options: int) -> bool:
+        """Whether the program has ended; without WNOHANG in `options`, wait for it.
+
+        `Popen.wait` and `Popen.poll` share a lock that an exception out of a signal handler can leave locked.
+        """
+        if self._process.returncode is None:
+            try:
+                pid, status = os.waitpid(self._process.pid, options)
+            except ChildProcessError:
+                # Such an exception came between its end and the next line; it is what the caller will see.
+                self._process.returncode = -signal.SIGKILL
+            else:
+                if pid:
+                    self._process.returncode = os.waitstatus_to_exitcode(status)
+        return self._process.returncode is not None

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import stat
 import tempfile  # noqa: TID251 - this is the door
+import threading
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -33,9 +34,12 @@ class Workspace:
     """The ephemeral directories of one run, made when first used, gone with `close`."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._disk = Path(environ.get("TMPDIR") or tempfile.gettempdir())
-        runtime = environ.get("XDG_RUNTIME_DIR")
-        self._memory = [Path(place) for place in ([runtime] if runtime else []) + list(_MEMORY)]
+        # Absolute, since programs run in folders of their own.
+        self._disk = Path(environ.get("TMPDIR") or tempfile.gettempdir()).absolute()
+        runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
+        # A relative one is to be ignored, says the XDG base directory specification.
+        self._memory = [runtime] * runtime.is_absolute() + [Path(place) for place in _MEMORY]
+        self._claiming = threading.Lock()
         self._held: dict[str, tuple[Path, int]] = {}
 
     @property
@@ -49,11 +53,18 @@ class Workspace:
         return self._directory("scratch", [self._disk])
 
     def write_private(self, name: str, data: bytes) -> Path:
-        """Write a secret to a new 0600 file of `private` and return its path."""
+        """Write a secret to a new 0600 file of `private` and return its path.
+
+        Raises `Problem` when it cannot be written.
+        """
         path = self.private / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            _write_new(path, data, 0o600)
+        except OSError as error:
+            raise Problem(
+                f"cannot write {path}: {error.strerror}",
+                hint="a full memory-backed /dev/shm can be enlarged, or XDG_RUNTIME_DIR set to another place",
+            ) from error
         return path
 
     def sweep(self) -> list[Path]:
@@ -71,20 +82,23 @@ class Workspace:
         Raises `Problem` naming what is still there.
         """
         failed = []
-        for path, descriptor in self._held.values():
-            if error := _remove(path):
-                failed.append(f"{path} ({error})")
-            os.close(descriptor)
-        self._held.clear()
+        while self._held:
+            _, (path, descriptor) = self._held.popitem()
+            try:
+                if error := _remove(path):
+                    failed.append(f"{path} ({error})")
+            finally:
+                os.close(descriptor)
         if failed:
             raise Problem(
                 f"could not remove {', '.join(failed)}", hint="remove it by hand: it may hold secrets"
             )
 
     def _directory(self, kind: str, places: list[Path]) -> Path:
-        if kind not in self._held:
-            self._held[kind] = _claim(places)
-        return self._held[kind][0]
+        with self._claiming:
+            if kind not in self._held:
+                self._held[kind] = _claim(places)
+            return self._held[kind][0]
 
 
 class OutputDirectory:
@@ -108,7 +122,11 @@ class OutputDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
-        self.write(".gitignore", b"*\n")
+        # One that is there already is the user's (``--out-dir .``): it stays, and another file is the proof.
+        if os.path.lexists(self.path / ".gitignore"):
+            self.write(".sf-probe", b"").unlink()
+        else:
+            self.write(".gitignore", b"*\n")
 
     def write(self, name: str, data: bytes) -> Path:
         """Replace the file `name` in one step.
@@ -135,10 +153,8 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     A symbolic link at `path` is replaced, not followed.
     """
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        _write_new(scratch, data, mode)
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
@@ -157,18 +173,39 @@ def append_text(path: Path, text: str) -> None:
 def write_tree(root: Path, files: Mapping[str, bytes]) -> None:
     """Write `files` (path below `root` with ``/`` to content) as plain files without execute bit.
 
-    Raises `Problem` for a path that would leave `root`.
+    A symbolic link in the place of a file is replaced. Raises `Problem` for a path that would leave `root`, be it
+    through a link in the place of a folder, and when something cannot be written.
     """
-    made: set[Path] = set()
+    made = {root}
     for name, data in files.items():
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or "\0" in name:
             raise Problem(f"the path {name!r} leads out of its folder and is not written")
         path = root.joinpath(*parts)
-        if path.parent not in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made.add(path.parent)
-        path.write_bytes(data)
+        try:
+            _make_folders(path.parent, made)
+            path.unlink(missing_ok=True)
+            _write_new(path, data, 0o644)
+        except (OSError, UnicodeEncodeError) as error:
+            raise Problem(f"cannot write {name!r} below {root}: {error}") from error
+
+
+def _make_folders(folder: Path, made: set[Path]) -> None:
+    """Make `folder` and its parents up to one in `made`, following no link; adds them to `made`."""
+    if folder in made:
+        return
+    _make_folders(folder.parent, made)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
+    made.add(folder)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
 
 
 def _claim(places: list[Path]) -> tuple[Path, int]:
@@ -240,9 +277,13 @@ def _remove(path: Path) -> OSError | None:
         shutil.rmtree(path)
     except OSError:
         # A program may have taken the write bit of its folders; give it back and try once more.
-        for folder, _, _ in os.walk(path):
-            with contextlib.suppress(OSError):
-                Path(folder).chmod(stat.S_IRWXU)
+        path.chmod(stat.S_IRWXU)
+        for folder, subfolders, _ in os.walk(path):
+            # Before the walk enters them: it could not list them. Links to folders are among them.
+            for subfolder in (Path(folder, name) for name in subfolders):
+                with contextlib.suppress(OSError):
+                    if not subfolder.is_symlink():
+                        subfolder.chmod(stat.S_IRWXU)
         try:
             shutil.rmtree(path)
         except OSError as error:

@@ -123,10 +123,10 @@ class _Run:
 
     def cleanup(self) -> None:
         context = self._context
-        # What is cleaned up may need programs again.
-        context.launcher.resume()
         undo = context.resolved
         with self._collected(Phase.CLEANUP):
+            # What is cleaned up may need programs again.
+            context.launcher.resume()
             if backend := self._validated:
                 # Added last it is called first: the backend lets go before what it stands on is removed.
                 undo.add_cleanup(f"backend {backend.name}", lambda: backend.cleanup(context))
@@ -187,9 +187,11 @@ class _Run:
     def _remember(self, error: BaseException) -> None:
         """Keep what went wrong until everything is cleaned up: the first as such, later ones on top of it."""
         if not isinstance(error, LifecycleError):
-            # A signal, or a fault of ours: it is raised as it is, and nothing more is started.
+            # A signal, or a fault of ours: nothing more is started, and it is raised as it is. A fault that comes
+            # on top of an earlier error does not take its place.
             self._context.launcher.cancel()
-            self._stop = self._stop or error
+            if self._error is None or not isinstance(error, Exception):
+                self._stop = self._stop or error
             error = LifecycleError(self._phase, self._name, _last_words(error), error)
         if self._error is None:
             self._error = error
