@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sf import session as sessions
-from sf.backends.compose.masking import KEY_VARIABLE, Masking
 from sf.cache import cache_folder
+from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.context import Provider
 from sf.ci.detect import detect
 from sf.console import WIDTH, Mark, display_width, styled
@@ -479,7 +479,7 @@ def _credentials(environ: Mapping[str, str], config: Config | None) -> Check:
 
 def _fingerprint_key(environ: Mapping[str, str]) -> Check:
     try:
-        key = Masking(environ.get(KEY_VARIABLE, ""), {}).key_id
+        key = Fingerprints.from_environ(environ).key_id
     except Problem as problem:
         return _failed("fingerprint key", problem)
     if key:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from sf.backends.compose.deploy import Deployment, Origin
 from sf.backends.compose.live import Local
-from sf.backends.compose.masking import KEY_VARIABLE, Masking
+from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
 from sf.backends.compose.planner import Outlook, Planner
 from sf.backends.compose.release import is_writable
 from sf.backends.compose.side import Reader, Side
+from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.ci.values import repository_identity
 from sf.models import (
@@ -51,10 +52,9 @@ class Run:
         self._context = context
         environ = context.environ
         self._variables = {name: environ[name] for name in self._docker.env if name in environ}
-        key = environ.get(KEY_VARIABLE, "")
-        for value in (key, *self._variables.values()):
+        for value in (environ.get(KEY_VARIABLE, ""), *self._variables.values()):
             context.redactor.register(value)
-        self._masking = Masking(key, self._variables)
+        self._masking = Masking(Fingerprints.from_environ(environ), self._variables)
         self._git = Git(context.launcher, context.repo_root, environ)
         self._reader = Reader(self._git, self._docker, context)
         private = context.workspace.private / "docker"
@@ -134,7 +134,7 @@ class Run:
             contents=contents,
             findings=tuple(outlook.findings),
             unknown=tuple(outlook.unknown),
-            fingerprint_key=self._masking.key_id,
+            fingerprint_key=self._masking.fingerprints.key_id,
         )
 
     def execute(self, plan: LifecyclePlan) -> LifecycleResult:
