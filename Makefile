@@ -46,7 +46,7 @@ toolchain: setup ## the real engines, built or found once, outside of the checko
 	$(TOOLCHAIN) ensure all
 
 golden: setup ## write the golden files anew; read the difference before committing it
-	$(BIN)/python -m pytest -q tests/golden --update-golden
+	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py --update-golden
 
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,15 @@ checkout=$(dirname "$here")
 demo=$checkout/build/demo
 export PATH=$checkout/.venv/bin:$PATH
 
+# On an engine of the user's own nothing may stay behind.
+take_down() {
+  for stack in "$demo"/stacks/*/; do
+    [[ -d $stack ]] || continue
+    docker compose --project-name "$(basename "$stack")" down --volumes --timeout 1 >/dev/null 2>&1 || true
+  done
+}
+trap take_down EXIT
+
 title() { printf '\n=== %s\n' "$1"; }
 
 rm -rf "$demo"
