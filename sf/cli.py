@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import unquote
 
 import click
 
@@ -59,6 +60,7 @@ class Signals:
     def __init__(self) -> None:
         self._received = 0
         self._held = False
+        self._tell: Callable[[], None] = lambda: None
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._receive)
 
@@ -66,10 +68,18 @@ class Signals:
         """From now on a signal is only remembered."""
         self._held = True
 
+    def also(self, tell: Callable[[], None]) -> None:
+        """Have the first signal call `tell` too.
+
+        Python drops an exception that a handler raises while some ``__del__`` runs; what `tell` did remains.
+        """
+        self._tell = tell
+
     def _receive(self, signum: int, _frame: FrameType | None) -> None:
         first = not self._received
         self._received = self._received or signum
         if first and not self._held:
+            self._tell()
             raise Interrupted(signum)
 
     @property
@@ -96,6 +106,7 @@ class Edge:
             redactor=self.redactor,
             console=self.console,
             hold_signals=self.signals.hold,
+            on_signal=self.signals.also,
             directory=self.directory,
             config_file=self.config_file,
         )
@@ -139,7 +150,7 @@ def _exit_code(edge: Edge) -> int:
         console.note(f"stopped by {signal.Signals(stop.signum).name}")
         return _EXIT_SIGNAL + stop.signum
     except Problem as problem:
-        return _told(console, problem)
+        code = _told(console, problem)
     except Exception:  # noqa: BLE001 - the last line of defence: a bug is reported as one
         _report_bug(console)
         return EXIT_BUG
@@ -167,8 +178,20 @@ def _report_bug(console: Console) -> None:
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         upper = name.upper()
+        if upper.endswith("_PROXY"):
+            yield from _proxy_credentials(value)
         if upper in _SECRET_NAMES or (upper.endswith(_SECRET_ENDINGS) and len(value) >= _SHORTEST_GUESS):
             yield value
+
+
+def _proxy_credentials(value: str) -> Iterator[str]:
+    """What of `value`, the address of a proxy, logs in there: as it is written and as the proxy gets it."""
+    before_host = value.rpartition("@")[0].rpartition("//")[2]
+    user, _, password = before_host.partition(":")
+    # A user without a password is a token; one with a password is a name, which may well be a word of the report.
+    secret = password or user
+    yield secret
+    yield unquote(secret)
 
 
 def _wants_color(environ: Mapping[str, str]) -> bool:
@@ -180,18 +203,29 @@ def _wants_color(environ: Mapping[str, str]) -> bool:
     )
 
 
+class _Place(click.Path):
+    """A path that has to be said: an empty one comes from a variable that is not set, and would mean ``.``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="sf %(version)s")
 @click.option(
     "-C",
     "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=_Place(exists=True, file_okay=False, path_type=Path),
     default=Path(),
     help="Work on the repository of this folder instead of the current one.",
 )
 @click.option(
     "--config",
     "config_file",
+    type=_Place(path_type=str),
+    metavar="FILE",
     default=".stagefreight.yml",
     show_default=True,
     help="The configuration file, relative to the root of the repository.",
@@ -215,12 +249,16 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-_base = click.option("--base", help="The commit to compare with, instead of the one the event names.")
-_head = click.option("--head", help="The commit to plan for, instead of the one checked out.")
+_base = click.option(
+    "--base", metavar="COMMIT", help="Compare with this commit or branch, instead of what the event names."
+)
+_head = click.option(
+    "--head", metavar="COMMIT", help="Look at this commit or branch, instead of what is checked out."
+)
 _compared = _options(_base, _head)
 _out_dir = click.option(
     "--out-dir",
-    type=click.Path(path_type=Path),
+    type=_Place(path_type=Path),
     default=Path("sf-out"),
     show_default=True,
     help="Where plan.json, result.json and the reports are written, relative to the root of the repository.",
@@ -300,7 +338,10 @@ def _lifecycle(
 @_output("text", "json", "markdown")
 @click.pass_obj
 def report(edge: Edge, out_dir: Path, output: str) -> None:
-    """Print the report of the last run again, from its output directory."""
+    """Print the report of the last run again.
+
+    It is read from the output directory of that run.
+    """
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
     sessions.print_again(edge.session(), sessions.Printing(out_dir=out_dir, output=output))
@@ -322,7 +363,10 @@ def cleanup(edge: Edge) -> None:
 @_output("text", "json")
 @click.pass_obj
 def doctor(edge: Edge, output: str) -> int:
-    """Check what a run here would need: programs, credentials, engine, cluster."""
+    """Check whether everything is here that a run needs.
+
+    Looks at programs, credentials, the Docker Engine and the cluster, and says what to fix.
+    """
     from sf import doctor as checks  # noqa: PLC0415 - start-up time
 
     found = checks.examine(edge.session())
@@ -354,7 +398,10 @@ def gitops_inspect(edge: Edge, head: str | None, output: str) -> None:
 @_output("text", "json", "mermaid")
 @click.pass_obj
 def gitops_impact(edge: Edge, base: str | None, head: str | None, output: str) -> None:
-    """Print which Kustomizations the change affects, in the order they reconcile."""
+    """Print which Kustomizations the change affects.
+
+    They stand in the order in which they reconcile.
+    """
     from sf.backends.flux.inspection import impact_document  # noqa: PLC0415 - start-up time
 
     _inspected(edge, "gitops", impact_document, output, base=base, head=head)
@@ -406,10 +453,13 @@ def config_schema(edge: Edge) -> None:
 
 
 @config.command("validate")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=_Place(path_type=Path))
 @click.pass_obj
 def config_validate(edge: Edge, file: Path | None) -> int:
-    """Check FILE, or the configuration of this repository, and name everything that is wrong."""
+    """Check the configuration file.
+
+    Names everything that is wrong with FILE, or else with the configuration of this repository.
+    """
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
     problems = sessions.config_problems(edge.session(), file)

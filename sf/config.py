@@ -43,6 +43,7 @@ ENV_PREFIX: Final = "SF_CONFIG_"
 MAX_BYTES: Final = 256 * 1024
 MAX_PROBLEMS: Final = 20
 MAX_SECONDS: Final = 24 * 3600
+MAX_LABEL: Final = 100
 
 _DURATION: Final = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?")
 _CLUSTER: Final = re.compile(r"[A-Za-z](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
@@ -72,6 +73,16 @@ def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must not contain control characters")
     return text
+
+
+def _label(text: str) -> str:
+    if len(text) > MAX_LABEL:
+        raise ValueError(f"must have at most {MAX_LABEL} characters")
+    return _printable(text)
+
+
+def _kubeconfig_path(text: str) -> str:
+    return _printable(text) if text.startswith(("/", "~/")) else _repository_path(text)
 
 
 def _cluster_name(text: str) -> str:
@@ -123,6 +134,7 @@ def _switch(value: object) -> object:
 Switch = Annotated[bool, BeforeValidator(_switch)]
 """A boolean. Like StageFreight's reader it also takes ``yes`` and ``no``, ``on`` and ``off``."""
 RepositoryPath = Annotated[str, AfterValidator(_repository_path), Field(json_schema_extra={"format": "path"})]
+KubeconfigPath = Annotated[str, AfterValidator(_kubeconfig_path), Field(json_schema_extra={"format": "path"})]
 HostPath = Annotated[str, AfterValidator(_host_path), Field(json_schema_extra={"format": "path"})]
 ClusterName = Annotated[
     str, AfterValidator(_cluster_name), Field(json_schema_extra={"pattern": f"^{_CLUSTER.pattern}$"})
@@ -161,6 +173,29 @@ class LifecycleConfig(Section):
     """`gitops`: Flux Kustomizations for a Kubernetes cluster. `docker`: compose stacks for Docker hosts."""
 
 
+class KubeconfigConfig(Section):
+    """A kubeconfig of yours that says where the cluster is and who you are, instead of `server` and tokens."""
+
+    path: KubeconfigPath = ""
+    """File to take it from. A relative path is in the repository, `~/` is your home."""
+
+    variable: VariableName = ""
+    """Environment variable to take it from, in base64."""
+
+    context: Annotated[str, AfterValidator(_printable)] = ""
+    """Context to use. Left out, the current one. With neither file nor variable, it is one that kubectl knows."""
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.path or self.variable or self.context)
+
+    @model_validator(mode="after")
+    def _comes_from_one_place(self) -> KubeconfigConfig:
+        if self.path and self.variable:
+            raise ValueError("has a `path` and a `variable`, and can come from only one of them")
+        return self
+
+
 class ClusterConfig(Section):
     """The Kubernetes cluster that Flux runs in. Left out, plans are made without looking at a cluster."""
 
@@ -169,8 +204,19 @@ class ClusterConfig(Section):
     name: ClusterName
     """Name of the cluster. In capitals, with `_` for `-`, it begins the variables that hold its CA and token."""
 
-    server: HttpsUrl
+    server: HttpsUrl = ""
     """URL of the API server."""
+
+    ca: str = ""
+    """Certificates (PEM) that sign the API server's. The variables `<NAME>_CA_FILE` and `<NAME>_CA_B64` win."""
+
+    kubeconfig: KubeconfigConfig = KubeconfigConfig()
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> ClusterConfig:
+        if not (self.server or self.kubeconfig.is_used):
+            raise ValueError("needs a `server`, or a `kubeconfig` that has one")
+        return self
 
     @property
     def env_prefix(self) -> str:
@@ -182,7 +228,10 @@ class OidcConfig(Section):
     """How the CI job proves to the cluster who it is."""
 
     audience: str = ""
-    """Audience of the token that is requested from the forge."""
+    """Audience of the token that is requested from GitHub or Forgejo. Left out, none is requested."""
+
+    variable: VariableName = "SF_ID_TOKEN"
+    """Variable that holds the token of a GitLab job: its name under `id_tokens`."""
 
 
 class GitopsConfig(Section):
@@ -281,11 +330,21 @@ class DockerConfig(Section):
     """Whether stacks may bring a `deploy.sh`, which then runs when they are deployed."""
 
 
+class ReportConfig(Section):
+    """Where a run tells what it found, beside its files."""
+
+    comment: Literal["auto", "off"] = "auto"
+    """Whether a pull or merge request gets a comment: `auto` where there is a token for it, or never."""
+
+    label: Annotated[str, AfterValidator(_label)] = ""
+    """Tells two runs over the same target apart. Each label has a comment of its own."""
+
+
 class DeadlinesConfig(Section):
     """After how long something is stopped and counts as failed."""
 
     program: Duration = 120.0
-    """One run of a program that reads or renders, such as `git` or `kustomize`."""
+    """One run of a program that renders, such as `kustomize`."""
 
     action: Duration = 600.0
     """One action of the plan, such as deploying a stack until it is healthy."""
@@ -301,6 +360,7 @@ class Config(BaseModel):
     lifecycle: LifecycleConfig
     gitops: GitopsConfig = GitopsConfig()
     docker: DockerConfig = DockerConfig()
+    report: ReportConfig = ReportConfig()
     deadlines: DeadlinesConfig = DeadlinesConfig()
 
     @property
@@ -315,9 +375,12 @@ class Config(BaseModel):
     def digest(self) -> str:
         """sha256 (hex) over what decides the plan: the mode and the values of its section that are not defaults.
 
-        Ignored sections, deadlines and keys that a later version adds do not change it.
+        Ignored sections, deadlines and keys that a later version adds do not change it, nor does a kubeconfig:
+        it is about who looks.
         """
-        values = self._active.model_dump(mode="json", exclude_defaults=True)
+        values = self._active.model_dump(
+            mode="json", exclude_defaults=True, exclude={"cluster": {"kubeconfig"}}
+        )
         return hashlib.sha256(canonical_json({"mode": self.mode, self.mode: values})).hexdigest()
 
     @property

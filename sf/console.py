@@ -17,6 +17,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sf.models import Problem
     from sf.redact import Redactor
 
@@ -51,6 +53,8 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u
 # Escape sequences of our own are looked through. Each blank is tried once, however many lines are empty.
 _SGRS: Final = r"(?:\x1b\[\d+m)*"
 _COMMAND: Final = re.compile(rf"(?m)^(?:[^\S\n]|\x1b\[\d+m)*:(?={_SGRS}:)|#{_SGRS}#(?={_SGRS}\[)")
+_DATA: Final = {ord(character): f"%{ord(character):02X}" for character in "%\r\n"}
+_PROPERTY: Final = _DATA | {ord(character): f"%{ord(character):02X}" for character in ":,"}
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _ZERO_WIDTH: Final = "\u200b"
 
@@ -142,6 +146,17 @@ class Console:
         self.note(f"{styled('error:', Mark.RED, Mark.BOLD)} {problem}")
         if problem.hint:
             self.note(f"{styled('hint:', Mark.CYAN)} {problem.hint}")
+
+    def command(self, name: str, text: str, properties: Mapping[str, str]) -> None:
+        """Give the runner a workflow command of ours, such as ``warning``, on stderr; no-one else can give one.
+
+        Escaped as actions/runner reads it (ActionCommand.cs).
+        """
+        pairs = ",".join(f"{key}={self._escaped(value, _PROPERTY)}" for key, value in properties.items())
+        self._write_stderr(f"::{name}{' ' * bool(pairs)}{pairs}::{self._escaped(text, _DATA)}\n")
+
+    def _escaped(self, text: str, active: Mapping[int, str]) -> str:
+        return unstyled(printable(self._redactor.scrub(text))).translate(active)
 
     def _safe(self, text: str) -> str:
         text = printable(self._redactor.scrub(text))

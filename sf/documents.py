@@ -17,7 +17,7 @@ import binascii
 import calendar
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 import yaml  # noqa: TID251 - this is the one module that reads and writes YAML
@@ -46,8 +46,15 @@ _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# What only YAML 1.1 takes for booleans.
+_OLD_WORDS: Final[dict[str, bool | None]] = {
+    **_WORDS,
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "off", "Off", "OFF"), False),
+}
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _FIRST_OF_NO_STRING: Final = frozenset("0123456789+-.~nNtTfF")
+_FIRST_OF_NO_OLD_STRING: Final = _FIRST_OF_NO_STRING | frozenset("yYoO")
 _INTEGER: Final = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _DOTTED_FLOAT: Final = re.compile(r"\.[0-9](?:_?[0-9])*(?:[eE][-+]?[0-9](?:_?[0-9])*)?")
@@ -79,6 +86,10 @@ _HINTS: Final = (
 )
 
 
+class EndlessAliases(Problem):
+    """The aliases of a document stand for themselves, or for more than anybody wants to write down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a stream. ``line`` (from 1) is its first line with content.
@@ -106,6 +117,16 @@ def load(data: bytes | str, *, path: str, max_bytes: int = MAX_BYTES) -> Any:
             location=Location(path, chunks[1].line),
         )
     return value
+
+
+def load_yaml11(data: bytes | str, *, path: str, max_bytes: int = MAX_BYTES) -> Any:
+    """The value of the first document in `data` by YAML 1.1, as sigs.k8s.io/yaml makes JSON of it.
+
+    Flux reads kustomization files and substituted objects this way: ``on`` and ``yes`` are booleans, a date is
+    text, the last of equal keys counts, further documents do not. Raises `Problem` as `load` does.
+    """
+    chunk = next(_split(_text(data, path, max_bytes), path), None)
+    return replace(chunk, old=True).value() if chunk else None
 
 
 def load_all(data: bytes | str, *, path: str, max_bytes: int = MAX_BYTES) -> list[Document]:
@@ -171,13 +192,17 @@ def dump_all(values: Iterable[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """The text of one document. ``first_line`` is where the text starts in the file, ``line`` its content."""
+    """The text of one document. ``first_line`` is where the text starts in the file, ``line`` its content.
+
+    ``old``: read by the rules of YAML 1.1, see `load_yaml11`.
+    """
 
     text: str
     path: str
     first_line: int
     line: int
     fault: Problem | None = None
+    old: bool = False
 
     def document(self) -> Document:
         try:
@@ -201,11 +226,11 @@ class _Chunk:
             raise self.fault
         try:
             try:
-                return _Loader(self.text).get_single_node()
+                return _Loader(self.text, old=self.old).get_single_node()
             except yaml.composer.ComposerError as error:
                 if "duplicate anchor" not in str(error.context):
                     raise
-                return _RedefiningLoader(self.text).get_single_node()
+                return _RedefiningLoader(self.text, old=self.old).get_single_node()
         except yaml.MarkedYAMLError as error:
             raise self._syntax_problem(error) from None
         except yaml.reader.ReaderError:
@@ -233,7 +258,7 @@ class _Chunk:
                 merge = value_node
                 continue
             key = self._key(key_node)
-            if key in values:
+            if key in values and not self.old:
                 self._refuse_duplicate(key, node, key_node)
             values[key] = self._value(value_node)
         if merge is not None:
@@ -258,7 +283,7 @@ class _Chunk:
             if node.tag == _TAG + "binary":
                 return self._binary(node)
             if not (node.tag == _PLAIN and _WORDS.get(node.value, False) is None):
-                return str(node.value)
+                return _old_key(node.value) if self.old and node.tag == _PLAIN else str(node.value)
         raise Problem(
             "a key of a mapping has to be text here, not null, a list or a mapping",
             hint="quote the key",
@@ -278,7 +303,7 @@ class _Chunk:
                 hint="quote it if it is meant as text",
                 location=self.location(node.start_mark),
             )
-        value = _plain(text)
+        value = _old_plain(text) if self.old else _plain(text)
         if wanted is not None and not _is_a(wanted, text, value):
             raise Problem(
                 f"`{_short(text)}` is tagged `!!{wanted}`, which it is not",
@@ -316,7 +341,7 @@ class _Chunk:
                 ancestors.add(id(node))
                 for child in children:
                     if id(child) in ancestors:
-                        raise Problem(
+                        raise EndlessAliases(
                             "an anchor contains itself",
                             hint="an alias (`*name`) cannot stand inside the value it names",
                             location=self.location(child.start_mark),
@@ -328,7 +353,7 @@ class _Chunk:
             raise Problem(_TOO_DEEP, hint="nest fewer aliases", location=self.location(root.start_mark))
         limit = max(FREE_EXPANSION, 2 * len(self.text))
         if expanded > limit:
-            raise Problem(
+            raise EndlessAliases(
                 f"the aliases of this document expand to more than {limit:,} values",
                 hint="write the values out, or nest fewer aliases",
                 location=self.location(root.start_mark),
@@ -387,10 +412,11 @@ class _Loader(yaml.CSafeLoader):
     libyaml's composer recurses in C without a limit, so depth is counted while it descends.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, old: bool) -> None:
         super().__init__(text)
         self._depth = 0
         self._nodes = 0
+        self._first_of_no_string = _FIRST_OF_NO_OLD_STRING if old else _FIRST_OF_NO_STRING
 
     def descend_resolver(self, current_node: Any, current_index: Any) -> None:  # noqa: ARG002 - PyYAML's hook
         self._depth += 1
@@ -410,7 +436,7 @@ class _Loader(yaml.CSafeLoader):
             return _COLLECTION
         if not implicit[0]:
             return _STR
-        if not value or value[0] in _FIRST_OF_NO_STRING:
+        if not value or value[0] in self._first_of_no_string:
             return _PLAIN
         return _MERGE if value == "<<" else _STR
 
@@ -421,8 +447,8 @@ class _RedefiningLoader(_Loader):
     An alias means the last definition above it. Much slower, and only used where it is needed.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, *, old: bool) -> None:
+        super().__init__(text, old=old)
         self._anchors: dict[str, yaml.Node] = {}
 
     def get_single_node(self) -> yaml.Node:
@@ -605,6 +631,21 @@ def _plain(text: str) -> Any:
     if integer and (value := _integer(integer)) is not None:
         return value
     return _finite(digits, text) if _FLOAT.fullmatch(digits) else text
+
+
+def _old_plain(text: str) -> Any:
+    """As `_plain`, by YAML 1.1. A date stays as it is written."""
+    if text in _OLD_WORDS:
+        return _OLD_WORDS[text]
+    value = text if _TIMESTAMP.fullmatch(text) else _plain(text)
+    # The reader knows 64 bits without sign, what is behind it does not.
+    return float(value) if isinstance(value, int) and value >= 1 << 63 else value
+
+
+def _old_key(text: str) -> str:
+    """A key as the text that Go makes of its value."""
+    value = _old_plain(text)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _integer(match: re.Match[str]) -> int | None:

@@ -127,15 +127,21 @@ class Launcher:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._cancelled = threading.Event()
+        # No `threading.Event`: a signal handler may cancel, and what it interrupted may hold the lock of that.
+        self._cancelled = False
 
     def cancel(self) -> None:
         """Stop what runs; until `resume`, whatever is started ends in `Cancelled`."""
-        self._cancelled.set()
+        self._cancelled = True
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run is to end: nothing that takes time is begun any more."""
+        return self._cancelled
 
     def resume(self) -> None:
         """Allow programs again: cleanup may need some."""
-        self._cancelled.clear()
+        self._cancelled = False
 
     def run(
         self,
@@ -157,7 +163,7 @@ class Launcher:
         Raises `ProgramMissing`, `ProgramTimeout`, `Cancelled`, or `ProgramFailed` for an exit code that is not in
         `accept` or for more than `stdout_limit` bytes of output.
         """
-        if self._cancelled.is_set():
+        if self._cancelled:
             raise Cancelled(f"`{argv[0]}` was not started because the run is stopping")
 
         def start() -> _Child:
@@ -168,7 +174,7 @@ class Launcher:
         starting = _Starting(start)
         try:
             child = starting.result()
-            ended = child.pump(stdin, until=started + timeout, cancelled=self._cancelled)
+            ended = child.pump(stdin, until=started + timeout, is_cancelled=lambda: self._cancelled)
             if ended is not _End.EXIT:
                 child.stop()
         except BaseException:
@@ -333,13 +339,13 @@ class _Child:
         assert self._process.stderr is not None  # noqa: S101 - opened as a pipe in Launcher._start
         return self._process.stderr
 
-    def pump(self, stdin: bytes, *, until: float, cancelled: threading.Event | None = None) -> _End:
+    def pump(self, stdin: bytes, *, until: float, is_cancelled: Callable[[], bool] = lambda: False) -> _End:
         """Feed and drain the program until it ends, `until` (monotonic seconds) passes or it is cancelled."""
         if self._process.stdin is not None:
             os.set_blocking(self._process.stdin.fileno(), False)
             self._selector.register(self._process.stdin, selectors.EVENT_WRITE, data=memoryview(stdin))
         while True:
-            if cancelled is not None and cancelled.is_set():
+            if is_cancelled():
                 return _End.CANCELLED
             left = until - time.monotonic()
             if left <= 0:

@@ -120,13 +120,14 @@ class OutputDirectory:
                     hint="remove the link, or name another directory with --out-dir",
                 )
             self.path.mkdir(parents=True, exist_ok=True)
+            is_new = not any(self.path.iterdir())
         except OSError as error:
             raise self._unwritable(error) from error
-        # One that is there already is the user's (``--out-dir .``): it stays, and another file is the proof.
-        if os.path.lexists(self.path / ".gitignore"):
-            self.write(".sf-probe", b"").unlink()
-        else:
+        # In a folder that holds something (``--out-dir .``) it would hide the user's own files from git.
+        if is_new:
             self.write(".gitignore", b"*\n")
+        else:
+            self.write(".sf-probe", b"").unlink()
 
     def write(self, name: str, data: bytes) -> Path:
         """Replace the file `name` in one step.

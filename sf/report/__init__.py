@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sf.report import documents, markdown
+from sf.report import comment, documents, gitlab, junit, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,4 +20,8 @@ FORMATS: Final[Mapping[str, Callable[[Record], bytes | None]]] = {
     "plan.json": documents.plan,
     "result.json": documents.result,
     "summary.md": markdown.document,
+    "comment.md": comment.document,
+    "junit.xml": junit.document,
+    "codequality.json": gitlab.code_quality,
+    "terraform.json": gitlab.terraform,
 }

@@ -1,11 +1,13 @@
-"""Where reports go: the output directory, and the job summary of the CI."""
+"""Where reports go: the output directory, and the files through which the CI takes a summary and outputs."""
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sf import workspace
-from sf.report import FORMATS, markdown
+from sf.report import FORMATS, markdown, outputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,13 +16,23 @@ if TYPE_CHECKING:
     from sf.workspace import OutputDirectory
 
 
-def deliver(record: Record, *, out: OutputDirectory, summary_path: Path | None) -> list[str]:
-    """Write every format into `out` and append the summary to `summary_path`, where the CI shows it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CIFiles:
+    """Files of the CI's runner that are appended to; None where it has none."""
 
-    `record` is scrubbed (`sf.report.scrubbing`). Returns warnings: a summary that cannot be delivered never turns
-    a good run red. Raises `Problem` when `out` cannot be written.
+    summary: Path | None = None
+    outputs: Path | None = None
+
+
+def deliver(record: Record, *, out: OutputDirectory, folder: str, ci: CIFiles) -> list[str]:
+    """Write every format into `out`, and hand summary and outputs to the CI.
+
+    `record` is scrubbed (`sf.report.scrubbing`). `folder` is what later steps call the directory `out`. Returns
+    warnings: what the CI does not take never turns a good run red. Raises `Problem` when `out` cannot be written.
     """
+    told = outputs.values(record, folder)
     rendered = {name: render(record) for name, render in FORMATS.items()}
+    rendered["sf.env"] = outputs.dotenv(told)
     for name, data in rendered.items():
         if data is not None:
             out.write(name, data)
@@ -28,12 +40,19 @@ def deliver(record: Record, *, out: OutputDirectory, summary_path: Path | None) 
         if data is None:
             # The plan of an earlier run must not pass for one of this run.
             (out.path / name).unlink(missing_ok=True)
-    return _append(markdown.summary(record), summary_path) if summary_path else []
+    warnings = []
+    if ci.summary:
+        warnings.append(_append(markdown.summary(record), ci.summary, "the job summary"))
+    if ci.outputs:
+        warnings.append(
+            _append(outputs.step_outputs(told, f"sf-{secrets.token_hex(16)}"), ci.outputs, "the outputs")
+        )
+    return [warning for warning in warnings if warning]
 
 
-def _append(summary: str, path: Path) -> list[str]:
+def _append(text: str, path: Path, what: str) -> str:
     try:
-        workspace.append_text(path, summary)
+        workspace.append_text(path, text)
     except OSError as error:
-        return [f"the job summary {path} could not be written: {error.strerror or error}"]
-    return []
+        return f"{what} could not be written to {path}: {error.strerror or error}"
+    return ""

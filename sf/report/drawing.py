@@ -6,34 +6,24 @@ is ours, the values in them are foreign: in text each becomes part of one line, 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.console import WIDTH, Mark, display_width, styled
 from sf.models import Location, Severity
 from sf.report.escape import one_line
+from sf.report.mermaid import MOST_NODES, Flowchart
 from sf.report.terminal import wrapped
-from sf.report.wording import clipped, count, short
+from sf.report.wording import count, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     Document = Mapping[str, Any]
 
-# Beyond this a person no longer follows a diagram.
-_MOST_NODES: Final = 200
-# Beyond these Mermaid refuses to draw (its defaults of maxEdges and maxTextSize).
-_MOST_EDGES: Final = 500
-_MOST_CHARACTERS: Final = 50_000
 _MOST_FILES: Final = 20
-_LABEL_CHARACTERS: Final = 120
 _WIDEST_NAME: Final = 56
-# Everything else in a label is spelled by its number: quotes and brackets would end it, `%%{` and backticks start
-# something, and `#` begins such a spelling itself.
-_ACTIVE: Final = re.compile(r"[^A-Za-z0-9 ./_-]")
 _SEVERITY_COLORS: Final = {
     Severity.ERROR: Mark.RED,
     Severity.DANGER: Mark.RED,
@@ -41,16 +31,6 @@ _SEVERITY_COLORS: Final = {
     Severity.INFO: Mark.CYAN,
 }
 _SEVERITIES: Final = tuple(_SEVERITY_COLORS)
-_CLASSES: Final = MappingProxyType(
-    {
-        "suspended": "stroke-dasharray:6 4",
-        "external": "stroke-width:3px",
-        "missing": "stroke:#d1242f,stroke-dasharray:2 2",
-        "direct": "stroke:#bf8700,stroke-width:3px",
-        "dependent": "stroke:#0969da,stroke-dasharray:6 4",
-        "removed": "stroke:#d1242f,stroke-width:3px",
-    }
-)
 
 
 def graph_text(document: Document) -> str:
@@ -64,14 +44,14 @@ def graph_text(document: Document) -> str:
 def graph_mermaid(document: Document) -> str:
     """``sf.graph/v1`` as a flowchart in the direction of reconciliation; a large one as counts per namespace."""
     entries = document["entries"]
-    chart = _Flowchart()
+    chart = Flowchart()
     chart.comment("solid: is reconciled before, dotted: renders")
     for entry in entries:
         _draw_entry(chart, entry)
     if chart.is_readable:
         return chart.text()
     total = sum(len(entry["kustomizations"]) for entry in entries)
-    chart = _Flowchart()
+    chart = Flowchart()
     chart.comment(f"{total} Kustomizations are too many to be drawn: these are their namespaces")
     for entry in entries:
         _draw_namespaces(chart, entry)
@@ -97,13 +77,13 @@ def impact_text(document: Document) -> str:
 def impact_mermaid(document: Document) -> str:
     """``sf.impact/v1`` as a flowchart of waves: what is affected and nothing else."""
     affected = [entry for entry in document["entries"] if entry["transitively_affected"] or entry["removed"]]
-    chart = _Flowchart()
+    chart = Flowchart()
     chart.comment("waves in the order in which they reconcile")
     for entry in affected:
         _draw_impact(chart, entry)
     if chart.is_readable:
         return chart.text()
-    chart = _Flowchart()
+    chart = Flowchart()
     chart.comment("too many Kustomizations are affected to be drawn: these are their numbers")
     for entry in affected:
         with chart.group(entry["path"]):
@@ -311,62 +291,7 @@ def _findings(findings: Iterable[Document]) -> list[str]:
     return lines
 
 
-class _Flowchart:
-    """A Mermaid flowchart in the making. Everything foreign goes through `node` and `group`."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._nodes = 0
-        self._groups = 0
-        self._edges: list[str] = []
-        self._classes: dict[str, list[str]] = {}
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether Mermaid draws it and a person can follow it."""
-        return (
-            self._nodes <= _MOST_NODES
-            and len(self._edges) <= _MOST_EDGES
-            and len(self.text()) <= _MOST_CHARACTERS
-        )
-
-    def comment(self, ours: str) -> None:
-        self._lines.append(f"    %% {ours}")
-
-    def node(self, label: str, *classes: str) -> str:
-        """Add a node and return its identifier."""
-        identifier = f"n{self._nodes}"
-        self._nodes += 1
-        self._lines.append(f'    {identifier}["{_label(label)}"]')
-        for name in classes:
-            self._classes.setdefault(name, []).append(identifier)
-        return identifier
-
-    @contextmanager
-    def group(self, label: str) -> Iterator[str]:
-        """A frame around everything added inside ``with``, which gets its identifier."""
-        identifier = f"g{self._groups}"
-        self._groups += 1
-        self._lines.append(f'    subgraph {identifier}["{_label(label)}"]')
-        yield identifier
-        self._lines.append("    end")
-
-    def edge(self, start: str, end: str, *, dotted: bool = False) -> None:
-        self._edges.append(f"    {start} {'-.->' if dotted else '-->'} {end}")
-
-    def text(self) -> str:
-        styles = [f"    classDef {name} {_CLASSES[name]}" for name in self._classes]
-        used = [f"    class {','.join(nodes)} {name}" for name, nodes in self._classes.items()]
-        lines = ["flowchart TD", *self._lines, *self._edges, *styles, *used]
-        return "".join(f"{line}\n" for line in lines)
-
-
-def _label(text: str) -> str:
-    shown = clipped(one_line(text), _LABEL_CHARACTERS) or "."
-    return _ACTIVE.sub(lambda match: f"#{ord(match[0])};", shown)
-
-
-def _draw_entry(chart: _Flowchart, entry: Document) -> None:
+def _draw_entry(chart: Flowchart, entry: Document) -> None:
     nodes = entry["kustomizations"]
     drawn: dict[str, str] = {}
     with chart.group(entry["path"]):
@@ -383,16 +308,16 @@ def _draw_entry(chart: _Flowchart, entry: Document) -> None:
             chart.edge(drawn[name], drawn[_id(node)])
 
 
-def _draw_namespaces(chart: _Flowchart, entry: Document) -> None:
+def _draw_namespaces(chart: Flowchart, entry: Document) -> None:
     counts = Counter(node["namespace"] for node in entry["kustomizations"])
     with chart.group(entry["path"]):
-        for namespace, number in counts.most_common(_MOST_NODES):
+        for namespace, number in counts.most_common(MOST_NODES):
             chart.node(f"{namespace} ({number})")
-        if len(counts) > _MOST_NODES:
-            chart.node(f"{len(counts) - _MOST_NODES} more namespaces")
+        if len(counts) > MOST_NODES:
+            chart.node(f"{len(counts) - MOST_NODES} more namespaces")
 
 
-def _draw_impact(chart: _Flowchart, entry: Document) -> None:
+def _draw_impact(chart: Flowchart, entry: Document) -> None:
     direct = set(entry["directly_affected"])
     earlier = ""
     with chart.group(entry["path"]):

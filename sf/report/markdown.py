@@ -1,4 +1,5 @@
-"""The report as Markdown, for the job summary: what matters first, the diffs a click away, never over the limit.
+"""The report as Markdown, for job summaries and comments: what matters first, the diffs a click
+away, never over the limit.
 
 The text is made of blocks that are shown whole or left out with a count, so a cut never leaves a fence, a table or
 a ``<details>`` open. Foreign text only gets in through `sf.report.escape`.
@@ -22,13 +23,15 @@ from sf.models import (
     Record,
     Severity,
 )
-from sf.report import wording
+from sf.report import dependencies, wording
 from sf.report.escape import code, fenced, html, prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sf.report.wording import Row
+
+    Measure = Callable[[str], int]
 
 # GitHub drops a larger summary as a whole (1 MiB for each step).
 SUMMARY_LIMIT: Final = 1_048_576
@@ -43,7 +46,13 @@ _TAIL_LINES: Final = 30
 _TAIL_CHARACTERS: Final = 4_000
 # A diff that matters most is open from the start if it can be taken in at a glance.
 _GLANCE_LINES: Final = 20
+_GLANCE_NODES: Final = 12
 _URL: Final = re.compile(r"https?://[A-Za-z0-9./_~:?=&%#+-]{1,300}")
+
+
+def utf8_size(text: str) -> int:
+    """Bytes of UTF-8, which is how GitHub's runner counts."""
+    return len(text.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +63,18 @@ class Section:
     blocks: Sequence[str]
     left_out: Callable[[int], str]
 
-    @property
-    def least(self) -> int:
-        """Bytes it takes to announce that everything was left out."""
+    def least(self, size: Measure) -> int:
+        """The size of the announcement that everything was left out."""
         return size(f"{self.title}{self.left_out(len(self.blocks))}\n") if self.blocks else 0
 
-    def fitted(self, room: int) -> str:
-        """The section in at most `room` bytes, which are no fewer than `least`."""
+    def fitted(self, room: int, size: Measure) -> str:
+        """The section in no more than `room`, which is no less than `least`."""
         if not self.blocks:
             return ""
         everything = self.title + "".join(self.blocks).rstrip("\n") + "\n\n"
         if size(everything) <= room:
             return everything
-        room -= self.least
+        room -= self.least(size)
         kept = []
         for block in self.blocks:
             if size(block) <= room:
@@ -87,45 +95,43 @@ def document(record: Record) -> bytes:
     return summary(record).encode()
 
 
-def summary(record: Record, *, limit: int = SUMMARY_LIMIT) -> str:
-    """The whole report in at most `limit` bytes of UTF-8.
+def summary(record: Record, *, limit: int = SUMMARY_LIMIT, size: Measure = utf8_size, note: str = "") -> str:
+    """The whole report in at most `limit`, as `size` counts it.
 
     Verdict and table come first and are whole as long as they fit at all; diffs follow by what matters most.
-    Raises `ValueError` for a limit below `SMALLEST_LIMIT`.
+    `note` is a sentence of ours that stands below the verdict. Raises `ValueError` for a limit below
+    `SMALLEST_LIMIT`.
     """
     if limit < SMALLEST_LIMIT:
-        raise ValueError(f"a limit of {limit} bytes is below {SMALLEST_LIMIT}")
-    top, bottom = _top(record), _bottom(record)
+        raise ValueError(f"a limit of {limit} is below {SMALLEST_LIMIT}")
+    top, bottom = _top(record, note), _bottom(record)
     # What is wrong may take a part of the room only, so that neither it nor the table can push out the other.
     sections = (
         (_failures(record), 4),
         (_alarms(record), 4),
         (_unknown(record), 4),
         (_table(record), 1),
+        (_picture(record), 4),
         (_advice(record), 2),
         (_quiet(record), 1),
         (_diffs(record), 1),
     )
-    room = limit - size(top) - size(bottom) - sum(section.least for section, _ in sections)
+    room = limit - size(top) - size(bottom) - sum(section.least(size) for section, _ in sections)
     parts = [top]
     for section, share in sections:
-        part = section.fitted(section.least + room // share)
-        room -= max(0, size(part) - section.least)
+        least = section.least(size)
+        part = section.fitted(least + room // share, size)
+        room -= max(0, size(part) - least)
         parts.append(part)
     return "".join([*parts, bottom])
 
 
-def size(text: str) -> int:
-    """Bytes of UTF-8, which is how the runner counts."""
-    return len(text.encode())
-
-
-def _top(record: Record) -> str:
+def _top(record: Record, note: str) -> str:
     digest = wording.digest(record)
     first = f"## {wording.headline(record)}" + (f" · {code(digest)}" if digest else "")
     facts = " ".join(f"{word} {_fact(name)}".lstrip() for word, name in wording.facts(record))
-    note = f"\n{wording.PLAN_ONLY}" if record.dry_run else ""
-    return f"{first}\n\nIn mode {facts}.{note}\n\n"
+    notes = "".join(f"\n{line}" for line in (wording.PLAN_ONLY * record.dry_run, note) if line)
+    return f"{first}\n\nIn mode {facts}.{notes}\n\n"
 
 
 def _bottom(record: Record) -> str:
@@ -262,6 +268,25 @@ def _reasons(action: PlannedAction) -> list[str]:
 def _reason(reason: Reason) -> str:
     where = f" ({_name(str(reason.location))})" if reason.location else ""
     return _message(wording.sentence(reason)) + where
+
+
+def _picture(record: Record) -> Section:
+    neighbourhood = dependencies.affected(record.plan)
+    if not neighbourhood.edges:
+        return Section("", [], str)
+    number = len(neighbourhood.nodes)
+    if (chart := dependencies.mermaid(neighbourhood)) is None:
+        units = wording.count(number, "unit")
+        picture = f"{units} are too many to be drawn here: see plan.json in the artifacts.\n"
+    else:
+        is_open = " open" if number <= _GLANCE_NODES else ""
+        title = f"{wording.count(number, 'unit')} in the order in which they reconcile"
+        picture = f"<details{is_open}><summary>{title}</summary>\n\n```mermaid\n{chart}```\n\n</details>\n"
+    return Section(
+        "### Dependencies\n\n",
+        [picture],
+        lambda _number: "The picture of the dependencies left out: see plan.json in the artifacts.\n",
+    )
 
 
 def _cells(cells: Iterable[str]) -> str:

@@ -103,6 +103,11 @@ class RuntimeContext:
     result: LifecycleResult | None = field(default=None, init=False)
     emit: Callable[[Event], None] = field(default=lambda _event: None, init=False)
 
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Where a reader finds more, by name."""
+        return {"run": self.ci.run_url} if self.ci.run_url else {}
+
     def __post_init__(self) -> None:
         self.environ = MappingProxyType(dict(self.environ))
         self.launcher = Launcher(self.redactor)

@@ -223,7 +223,7 @@ class _Run:
             result=context.result,
             failure=self._error.failure if self._error else None,
             timings=dict(self._timings),
-            links={"run": context.ci.run_url} if context.ci.run_url else {},
+            links=context.links,
         )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "flux"
 _TIMEOUT: Final = 60.0
+# What the scanner of `flux envsubst` takes for one line (Go, bufio.MaxScanTokenSize); it ignores the rest.
+_LONGEST_LINE: Final = 64 * 1024
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -34,20 +36,28 @@ class Flux:
         return numbers[0] if numbers else said
 
     def envsubst(self, text: str, values: Mapping[str, str]) -> str:
-        """`text` with ``${...}`` expanded from `values` alone; a name without value or default is a `Problem`."""
+        """`text` with ``${...}`` expanded line by line from `values` alone.
+
+        A name without value or default is a `Problem`, and so is a line that flux would silently stop at.
+        """
         program = find(PROGRAM, self._environ)
         if program is None:
             raise ProgramMissing(
                 "a substitution needs the flux program, which is not on the PATH",
                 hint="install flux 2.9 or newer; only expressions such as `${x^^}` or `${x/a/b}` need it",
             )
+        data = text.encode("utf-8", "surrogateescape")
+        if max(map(len, data.split(b"\n"))) >= _LONGEST_LINE:
+            raise Problem(
+                f"a line of more than {_LONGEST_LINE:,} bytes holds an expression that only flux can resolve",
+                hint="use plain expressions (`${x}`, `${x:=default}`) there, or break the line",
+            )
         try:
             # The values are the whole environment: a variable named PATH is a value like any other.
-            return self._launcher.run(
-                [str(program), "envsubst", "--strict"],
-                timeout=_TIMEOUT,
-                environ=values,
-                stdin=text.encode("utf-8", "surrogateescape"),
+            expanded = self._launcher.run(
+                [str(program), "envsubst", "--strict"], timeout=_TIMEOUT, environ=values, stdin=data
             ).text
         except ProgramFailed as error:
             raise Problem(error.completed.complaint.lstrip("✗ ") or error.message) from error
+        # It ends every line, the last as well.
+        return expanded if text.endswith("\n") else expanded.removesuffix("\n")

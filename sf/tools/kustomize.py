@@ -41,8 +41,10 @@ UNRELEASED: Final = "devel"
 class Kustomize:
     """The program on the PATH of this run."""
 
-    def __init__(self, launcher: Launcher, environ: Mapping[str, str]) -> None:
+    def __init__(self, launcher: Launcher, environ: Mapping[str, str], *, timeout: float = _TIMEOUT) -> None:
+        """`timeout`: seconds that one build may take."""
         self._launcher = launcher
+        self._timeout = timeout
         self._environ = inherited(environ)
 
     @cached_property
@@ -96,7 +98,7 @@ class Kustomize:
         try:
             return self._launcher.run(
                 [str(program), "build", "--load-restrictor", "LoadRestrictionsNone", str(root / folder)],
-                timeout=_TIMEOUT,
+                timeout=self._timeout,
                 environ=self._environ | _ALONE,
                 cwd=root,
             ).text

@@ -26,7 +26,7 @@ from sf.models import (
     Record,
     Severity,
 )
-from sf.report import FORMATS, terminal
+from sf.report import FORMATS, outputs, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -448,6 +448,21 @@ def test_summary(state: str, golden: Callable[[str, bytes], None]) -> None:
     golden(f"reports/{state}.md", FORMATS["summary.md"](STATES[state]) or b"")
 
 
-@pytest.mark.parametrize("name", ["plan.json", "result.json"])
+@pytest.mark.parametrize("name", ["plan.json", "result.json", "comment.md", "terraform.json"])
 def test_documents(name: str, golden: Callable[[str, bytes], None]) -> None:
     golden(f"reports/changes.{name}", FORMATS[name](STATES["changes"]) or b"")
+
+
+@pytest.mark.parametrize("state", ["changes", "plan-failed", "incomplete", "execute-failed", "hostile"])
+def test_junit(state: str, golden: Callable[[str, bytes], None]) -> None:
+    golden(f"reports/{state}.junit.xml", FORMATS["junit.xml"](STATES[state]) or b"")
+
+
+@pytest.mark.parametrize("state", ["changes", "plan-failed", "hostile"])
+def test_code_quality(state: str, golden: Callable[[str, bytes], None]) -> None:
+    golden(f"reports/{state}.codequality.json", FORMATS["codequality.json"](STATES[state]) or b"")
+
+
+@pytest.mark.parametrize("state", ["changes", "no-plan", "execute-failed"])
+def test_outputs(state: str, golden: Callable[[str, bytes], None]) -> None:
+    golden(f"reports/{state}.env", outputs.dotenv(outputs.values(STATES[state], "sf-out")))

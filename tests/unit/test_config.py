@@ -287,10 +287,41 @@ PROBLEMS: list[tuple[str, bytes | None, list[tuple[str, str]]]] = [
     ),
     (
         "cluster without server",
-        in_section("gitops", "cluster:\n  name: 9lives"),
+        in_section("gitops", "cluster:\n  name: lives\n  kubeconfig: {}"),
+        [(".stagefreight.yml:5:5: `gitops.cluster` needs a `server`, or a `kubeconfig` that has one", "")],
+    ),
+    (
+        "cluster without name",
+        in_section("gitops", "cluster:\n  server: http://a"),
         [
-            (".stagefreight.yml:4:3: `gitops.cluster.server` is missing", "add the key `server`"),
-            (f".stagefreight.yml:5:11: `gitops.cluster.name` {NAME}", ""),
+            (".stagefreight.yml:4:3: `gitops.cluster.name` is missing", "add the key `name`"),
+            (f".stagefreight.yml:5:13: `gitops.cluster.server` {URL}", ""),
+        ],
+    ),
+    (
+        "kubeconfig from two places",
+        in_section("gitops", "cluster:\n  name: a\n  kubeconfig: {path: /k, variable: K}"),
+        [
+            (
+                (
+                    ".stagefreight.yml:6:17: `gitops.cluster.kubeconfig` has a `path` and a `variable`,"
+                    " and can come from only one of them"
+                ),
+                "",
+            )
+        ],
+    ),
+    (
+        "kubeconfig out of the repository",
+        in_section("gitops", "cluster:\n  name: a\n  kubeconfig: {path: ../k}"),
+        [
+            (
+                (
+                    ".stagefreight.yml:6:24: `gitops.cluster.kubeconfig.path` must stay inside the repository,"
+                    " without `..`"
+                ),
+                "",
+            )
         ],
     ),
     (
@@ -359,6 +390,22 @@ def test_the_cluster_name_can_begin_a_variable(name: str) -> None:
     assert [problem.message for problem in check_config(data.encode())] == [f"`gitops.cluster.name` {NAME}"]
 
 
+@pytest.mark.parametrize(
+    "kubeconfig", ["{path: ~/k}", "{path: /k, context: c}", "{context: c}", "{variable: K}"]
+)
+def test_a_kubeconfig_takes_the_place_of_the_server(kubeconfig: str) -> None:
+    config = load_config(in_section("gitops", f"cluster: {{name: a, kubeconfig: {kubeconfig}}}"))
+    assert config.gitops.cluster is not None
+    assert config.gitops.cluster.kubeconfig.is_used
+
+
+def test_who_looks_at_a_cluster_does_not_change_the_digest() -> None:
+    data = in_section("gitops", "cluster: {name: a, server: 'https://a'}")
+    mine = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__KUBECONFIG__CONTEXT": "mine"})
+    theirs = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__CA": "pem"})
+    assert mine.digest == load_config(data).digest != theirs.digest
+
+
 def test_a_flood_of_problems_ends() -> None:
     data = in_section("gitops", "\n".join(f"{'k' * 100}{number}: 1" for number in range(2000)))
     started = time.process_time()
@@ -416,7 +463,7 @@ def test_defaults(section: str) -> None:
             "path": "",
             "source_root": "",
             "cluster": None,
-            "oidc": {"audience": ""},
+            "oidc": {"audience": "", "variable": "SF_ID_TOKEN"},
         },
         "docker": {
             "backend": "compose",
@@ -433,6 +480,7 @@ def test_defaults(section: str) -> None:
             "env": (),
             "scripts": False,
         },
+        "report": {"comment": "auto", "label": ""},
         "deadlines": {"program": 120.0, "action": 600.0},
     }
 
@@ -559,8 +607,8 @@ def test_the_environment_alone_is_a_configuration() -> None:
         (
             "SF_CONFIG_GITOPS__CLUSTER__NAME",
             "a",
-            ".stagefreight.yml:2:1: `gitops.cluster.server` is missing",
-            "add the key `server`",
+            ".stagefreight.yml:2:9: `gitops.cluster` needs a `server`, or a `kubeconfig` that has one",
+            "",
         ),
     ],
 )
@@ -647,7 +695,12 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.source_root",
         "gitops.cluster.name",
         "gitops.cluster.server",
+        "gitops.cluster.ca",
+        "gitops.cluster.kubeconfig.path",
+        "gitops.cluster.kubeconfig.variable",
+        "gitops.cluster.kubeconfig.context",
         "gitops.oidc.audience",
+        "gitops.oidc.variable",
         "docker.backend",
         "docker.targets.source",
         "docker.targets.inventory",
@@ -661,6 +714,8 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.stack_dir",
         "docker.env",
         "docker.scripts",
+        "report.comment",
+        "report.label",
         "deadlines.program",
         "deadlines.action",
     ]
@@ -720,3 +775,22 @@ def test_any_document_is_read_or_explained(value: dict[str, Any], mode: str | No
         assert all(problem.location is not None and problem.message for problem in problems)
     else:
         assert load_config(data).mode == mode
+
+
+def test_reports_are_told_where_to_go() -> None:
+    config = load_config(DOCKER + b"report: {comment: off, label: staging}\n")
+    assert (config.report.comment, config.report.label) == ("off", "staging")
+    assert config.digest == load_config(DOCKER).digest
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{comment: never}", "`report.comment` must be `auto` or `off`, not the text `never`"),
+        ('{label: "a\\nb"}', "`report.label` must not contain control characters"),
+        (f"{{label: {'x' * 101}}}", "`report.label` must have at most 100 characters"),
+    ],
+)
+def test_a_report_that_goes_nowhere(written: str, said: str) -> None:
+    (problem,) = check_config(DOCKER + f"report: {written}\n".encode())
+    assert problem.message == said

@@ -243,3 +243,29 @@ def test_a_stream_that_python_closed_is_noticed() -> None:
     streams.console.document("y")
 
     assert streams.console.lost == "standard output was closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "properties", "line"),
+    [
+        ("plain", {}, "::warning::plain"),
+        ("a", {"file": "x.yaml", "line": "3"}, "::warning file=x.yaml,line=3::a"),
+        ("100%\r\n::error::x", {}, "::warning::100%25%0A::error::x"),
+        ("\r", {"title": "a:b,c%\n"}, "::warning title=a%3Ab%2Cc%25%0A::\\x0d"),
+        ("\ue003x\x1b[1m", {}, "::warning::x\\x1b[1m"),
+    ],
+)
+def test_a_command_of_ours_says_only_what_it_is_to_say(
+    text: str, properties: dict[str, str], line: str
+) -> None:
+    err = io.StringIO()
+    Console(io.StringIO(), err, Redactor(), in_ci=True).command("warning", text, properties)
+    assert err.getvalue() == line + "\n"
+
+
+def test_a_command_of_ours_hides_secrets() -> None:
+    redactor = Redactor()
+    redactor.register("hunter22")
+    err = io.StringIO()
+    Console(io.StringIO(), err, redactor).command("error", "a hunter22", {"title": "hunter22"})
+    assert err.getvalue() == "::error title=***::a ***\n"

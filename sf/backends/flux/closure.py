@@ -11,33 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sf import documents
+from sf.backends.flux.fields import canonical_name
+from sf.backends.flux.remote import is_on_the_web, is_remote
 from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
 from sf.models import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sf.backends.flux.tree import Tree
 
-# What kustomize takes for an address when nothing local has the name
-# (sigs.k8s.io/kustomize/api/internal/git/repospec.go).
-_REMOTE_STARTS: Final = (
-    "git::",
-    "gh:",
-    "ssh://",
-    "https://",
-    "http://",
-    "git@",
-    "github.com:",
-    "github.com/",
-    "file://",
-)
-
 # How each field of a kustomization names files (sigs.k8s.io/kustomize/api/types, Kustomization). Fields that are
 # in none of these sets, such as those of future versions, are searched for anything that exists.
-_PATHS: Final = frozenset(
-    {"resources", "bases", "components", "crds", "configurations", "patchesStrategicMerge"}
-)
+_PATHS: Final = frozenset({"resources", "bases", "components", "crds", "configurations"})
 _PLUGINS: Final = frozenset({"generators", "transformers", "validators"})
 _WITH_PATH: Final = frozenset({"patches", "patchesJson6902", "replacements"})
 _GENERATORS: Final = frozenset({"configMapGenerator", "secretGenerator"})
@@ -48,6 +34,7 @@ _NO_PATHS: Final = frozenset(
         "commonAnnotations",
         "commonLabels",
         "generatorOptions",
+        "imageTags",
         "images",
         "kind",
         "labels",
@@ -60,18 +47,28 @@ _NO_PATHS: Final = frozenset(
         "vars",
     }
 )
+# All that may be in a kustomization whose objects are what its files say.
+_VERBATIM: Final = frozenset({"apiVersion", "kind", "metadata", "resources"})
+# The keys under which configurations of kustomize's own generators and transformers name files.
+_CONFIG_PATHS: Final = frozenset(
+    {"path", "paths", "files", "envs", "env", "valuesfile", "additionalvaluesfiles"}
+)
+# There, and only there, `path` means a field of an object.
+_FIELD_PATHS: Final = frozenset({"fieldspecs", "fields"})
+_LONGEST: Final = 4096
 
 
 class Name(NamedTuple):
     """One name of a file or folder in a kustomization.
 
     ``certain``: kustomize will look for it, so that its absence matters. ``plugin``: what it names may itself name
-    files, relative to the same folder.
+    files, relative to the same folder. ``inline``: it stands in a text inside the kustomization.
     """
 
     text: str
     certain: bool = True
     plugin: bool = False
+    inline: bool = False
 
 
 @dataclass(slots=True)
@@ -84,6 +81,8 @@ class _Step:
     missing: set[str] = field(default_factory=set)
     remote: set[tuple[str, str]] = field(default_factory=set)
     escapes: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    unchecked: set[str] = field(default_factory=set)
 
     def add(self, other: _Step) -> None:
         self.files |= other.files
@@ -91,22 +90,28 @@ class _Step:
         self.missing |= other.missing
         self.remote |= other.remote
         self.escapes |= other.escapes
+        self.unreadable |= other.unreadable
+        self.unchecked |= other.unchecked
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """The files of one build.
+    """The files of one build, found in ``tree``.
 
     ``files`` maps every path to its object id; ``kustomizations`` are those of them that kustomize loads as such.
     ``missing`` are paths that stand for nothing: something would change if they appeared. ``remote`` pairs a
-    kustomization with an address it wants to load. ``escapes`` are names that lead out of the source.
+    file with an address it wants to load. ``escapes`` are names that lead out of the source. ``unreadable`` files
+    and ``unchecked`` kustomizations, which change the configuration of plugins, may name files not listed here.
     """
 
+    tree: Tree = field(repr=False, compare=False)
     files: dict[str, str]
     kustomizations: frozenset[str]
     missing: frozenset[str]
     remote: frozenset[tuple[str, str]]
     escapes: frozenset[str]
+    unreadable: frozenset[str] = frozenset()
+    unchecked: frozenset[str] = frozenset()
 
     @property
     def hash(self) -> str:
@@ -116,18 +121,24 @@ class Closure:
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+class Contents(NamedTuple):
+    """What one kustomization file names. ``verbatim``: its objects are what its resources say."""
+
+    names: tuple[Name, ...] = ()
+    verbatim: bool = False
+
+
 class Names:
     """What kustomization files name, by object id: the same file is read and parsed once for all trees."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Name, ...]] = {}
+        self._known: dict[str, Contents | None] = {}
 
-    def of(self, tree: Tree, path: str) -> tuple[Name, ...]:
-        oid = tree.oid(path)
-        if oid is None:
-            return ()
+    def of(self, tree: Tree, path: str) -> Contents | None:
+        """What the kustomization file at `path` names; None when it cannot be read."""
+        oid = tree.oids[path]
         if oid not in self._known:
-            self._known[oid] = tuple(names_in(tree.blobs[oid]))
+            self._known[oid] = _contents(tree.blobs[oid])
         return self._known[oid]
 
     def knows(self, oid: str) -> bool:
@@ -138,7 +149,7 @@ class Closures:
     """The closures of one tree. Folders that several builds share are looked at once."""
 
     def __init__(self, tree: Tree, names: Names) -> None:
-        self._tree = tree
+        self.tree = tree
         self._names = names
         self._steps: dict[str, _Step] = {}
 
@@ -165,144 +176,213 @@ class Closures:
             total.add(step)
             waiting.extend(step.folders)
         return Closure(
-            files={name: oid for name in total.files if (oid := self._tree.oid(name)) is not None},
+            tree=self.tree,
+            files={name: oid for name in total.files if (oid := self.tree.oid(name)) is not None},
             kustomizations=frozenset(total.kustomizations),
             missing=frozenset(total.missing),
             remote=frozenset(total.remote),
             escapes=frozenset(total.escapes),
+            unreadable=frozenset(total.unreadable),
+            unchecked=frozenset(total.unchecked),
         )
 
     def _starts(self, path: str, components: Iterable[str]) -> Iterator[str]:
         yield path
         for component in components:
-            try:
-                folder = self._tree.join(path, component)
-            except Escape:
-                continue
-            if self._tree.is_folder(folder):
+            folder = self._inside(path, component)
+            if folder is not None and self.tree.is_folder(folder):
                 yield folder
 
     def _fetch(self, folders: Iterable[str]) -> None:
         oids = (
-            self._tree.oid(path)
-            for folder in folders
-            if (path := self._tree.kustomization(folder)) is not None
+            self.tree.oid(path) for folder in folders if (path := self.tree.kustomization(folder)) is not None
         )
-        self._tree.blobs.fetch(oid for oid in oids if oid is not None and not self._names.knows(oid))
+        self.tree.blobs.fetch(oid for oid in oids if oid is not None and not self._names.knows(oid))
 
     def _step(self, folder: str) -> _Step:
         if folder not in self._steps:
-            self._steps[folder] = self._look(folder)
+            # Known before it is complete: plugins may lead back to where they are named.
+            step = self._steps[folder] = _Step()
+            self._look(folder, step)
         return self._steps[folder]
 
-    def _look(self, folder: str) -> _Step:
-        tree = self._tree
-        step = _Step()
+    def _look(self, folder: str, step: _Step) -> None:
+        tree = self.tree
         kustomization = tree.kustomization(folder)
         if kustomization is None:
             # As the start of a build, Flux makes a kustomization for it from what lies there.
             step.missing |= {_in(folder, name) for name in KUSTOMIZATION_FILES}
             for path in tree.manifests(folder):
                 (step.folders if tree.is_folder(path) else step.files).add(path)
-            return step
+            return
         # A second file of that kind makes kustomize fail, so it belongs here as well.
         step.files |= {
             path for name in KUSTOMIZATION_FILES if tree.oid(path := _in(folder, name)) is not None
         }
         step.kustomizations.add(kustomization)
-        for name in self._names.of(tree, kustomization):
+        contents = self._names.of(tree, kustomization)
+        if contents is None:
+            step.unreadable.add(kustomization)
+            return
+        for name in contents.names:
             self._follow(folder, kustomization, name, step)
-        return step
 
-    def _follow(self, folder: str, kustomization: str, name: Name, step: _Step) -> None:
-        tree = self._tree
+    def _follow(self, folder: str, file: str, name: Name, step: _Step) -> None:
+        """Add what `name`, which stands in `file`, means in `folder`."""
+        tree = self.tree
+        path = None if is_on_the_web(name.text) else self._inside(folder, name.text)
+        if path is not None and tree.oid(path) is not None:
+            step.files.add(path)
+            if name.plugin:
+                self._add_configuration(folder, path, step)
+        elif is_remote(name.text):
+            if name.certain:
+                step.remote.add((file, name.text))
+            if name.certain and name.inline:
+                # It cannot be left out of that text.
+                step.unchecked.add(file)
+        elif path is not None and tree.is_folder(path):
+            step.folders.add(path)
+            if name.plugin:
+                self._add_configurations(folder, path, step)
+        elif name.certain and path is not None:
+            step.missing.add(path)
+        elif name.certain:
+            step.escapes.add(name.text)
+
+    def _inside(self, folder: str, name: str) -> str | None:
         try:
-            path = tree.join(folder, name.text)
-            if tree.oid(path) is not None:
-                self._add_file(folder, path, name, step)
-                return
-            if tree.is_folder(path):
-                step.folders.add(path)
-                return
+            return self.tree.join(folder, name)
         except Escape:
-            if name.certain and not is_remote(name.text):
-                step.escapes.add(name.text)
-        else:
-            if name.certain and not is_remote(name.text):
-                step.missing.add(path)
-        if name.certain and is_remote(name.text):
-            step.remote.add((kustomization, name.text))
+            return None
 
-    def _add_file(self, folder: str, path: str, name: Name, step: _Step) -> None:
-        step.files.add(path)
-        # kustomize follows a link, and so does the hash: the link itself may come to mean another file.
-        if (real := self._tree.real(path)) != path:
-            step.files.add(real)
-        if name.plugin and path not in step.kustomizations:
-            for inner in plugin_names(self._tree.read(path)):
-                self._follow(folder, path, inner, step)
+    def _add_configurations(self, folder: str, start: str, step: _Step) -> None:
+        """Add what the configurations that folder `start` builds to name, relative to `folder`."""
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            inner = waiting.pop()
+            if inner in seen:
+                continue
+            seen.add(inner)
+            found = self._step(inner)
+            waiting.extend(found.folders)
+            for path in sorted(found.files - found.kustomizations):
+                self._add_configuration(folder, path, step)
+            for path in found.kustomizations:
+                contents = self._names.of(self.tree, path)
+                if contents is not None and not contents.verbatim:
+                    step.unchecked.add(path)
+
+    def _add_configuration(self, folder: str, path: str, step: _Step) -> None:
+        try:
+            names = list(configuration_names(self.tree.read(path)))
+        except Problem:
+            step.unreadable.add(path)
+            return
+        for name in names:
+            self._follow(folder, path, name, step)
 
 
-def is_remote(name: str) -> bool:
-    """Whether kustomize would load `name` from the network when there is no such file."""
-    return name.lower().startswith(_REMOTE_STARTS) or "?ref=" in name or ".git//" in name
-
-
-def names_in(data: bytes) -> Iterator[Name]:
-    """Every file or folder that the kustomization `data` names. A file that cannot be read names nothing."""
+def _contents(data: bytes) -> Contents | None:
     try:
-        document = documents.load(data, path="")
+        document = documents.load_yaml11(data, path="")
     except Problem:
-        return
+        return None
     if not isinstance(document, dict):
-        return
-    for key, value in document.items():
-        if key in _PATHS:
+        return Contents()
+    try:
+        names = tuple(names_in(document))
+    except Problem:
+        return None
+    return Contents(names, verbatim=_VERBATIM.issuperset(map(canonical_name, document)))
+
+
+def names_in(kustomization: Mapping[str, Any]) -> Iterator[Name]:
+    """Every file or folder that `kustomization`, the value of such a file, names.
+
+    Raises `Problem` for an inline configuration that cannot be read.
+    """
+    for key, value in kustomization.items():
+        field_name = canonical_name(key)
+        if field_name in _PATHS:
             yield from _certain(value)
-        elif key in _PLUGINS:
-            yield from (Name(text, plugin=True) for text in _strings(value) if _is_name(text))
-        elif key in _WITH_PATH:
-            yield from _certain(item.get("path") for item in _dicts(value))
-        elif key in _GENERATORS:
+        elif field_name == "patchesStrategicMerge":
+            yield from (Name(text, certain=not _is_inline(text)) for text in _texts(value))
+        elif field_name in _PLUGINS:
+            yield from _plugins(value)
+        elif field_name in _WITH_PATH:
+            yield from _certain(item.get("path") for item in _mappings(value))
+        elif field_name in _GENERATORS:
             yield from _certain(_generator_files(value))
-        elif key == "openapi":
-            yield from _certain(item.get("path") for item in _dicts([value]))
-        elif key not in _NO_PATHS:
+        elif field_name == "openapi":
+            yield from _certain(item.get("path") for item in _mappings([value]))
+        elif field_name not in _NO_PATHS:
             yield from _possible(value)
 
 
-def plugin_names(data: bytes) -> Iterator[Name]:
-    """What the configuration of a generator or transformer might name."""
-    try:
-        loaded = documents.load_all(data, path="")
-    except Problem:
-        return
-    for document in loaded:
+def configuration_names(data: bytes | str) -> Iterator[Name]:
+    """What the configurations of generators or transformers in `data` name.
+
+    Raises `Problem` when it cannot be read.
+    """
+    for document in documents.load_all(data, path=""):
+        if document.error:
+            raise document.error
+        yield from _configured(document.value)
         yield from _possible(document.value)
 
 
+def _plugins(value: Any) -> Iterator[Name]:
+    for text in _strings(value):
+        if _is_inline(text):
+            yield from (name._replace(inline=True) for name in configuration_names(text))
+    for text in _texts(value):
+        yield Name(text, certain=not _is_inline(text), plugin=True)
+
+
+def _configured(value: Any) -> Iterator[Name]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _configured(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key.lower() in _CONFIG_PATHS:
+                yield from _certain(map(_source, _texts(item)))
+            elif key.lower() not in _FIELD_PATHS:
+                yield from _configured(item)
+
+
 def _certain(values: Any) -> Iterator[Name]:
-    return (Name(text) for text in _strings(values) if _is_name(text))
+    return (Name(text) for text in _texts(values))
 
 
 def _possible(value: Any) -> Iterator[Name]:
-    for text in _strings(value):
-        # `key=path` is how generators spell the name under which a file is stored.
-        for candidate in {text, text.rpartition("=")[2]}:
-            if _is_name(candidate):
-                yield Name(candidate, certain=False)
+    for text in _texts(value):
+        for candidate in {text, _source(text)}:
+            yield Name(candidate, certain=False)
 
 
 def _generator_files(value: Any) -> Iterator[Any]:
-    for item in _dicts(value):
-        yield from (text.partition("=")[2] if "=" in text else text for text in _strings(item.get("files")))
-        yield from _strings(item.get("envs"))
-        yield from _strings(item.get("env"))
+    for item in _mappings(value):
+        yield from map(_source, _texts(item.get("files")))
+        yield from _texts(item.get("envs"))
+        yield from _texts(item.get("env"))
 
 
-def _is_name(text: str) -> bool:
-    """Inline patches stand where paths do; a path has one line and fits into a path."""
-    return bool(text) and len(text) < 4096 and not any(character in text for character in "\n\0{")
+def _source(text: str) -> str:
+    """The path in ``key=path``, which is how generators spell the name under which a file is stored."""
+    return text.partition("=")[2] if "=" in text else text
+
+
+def _is_inline(text: str) -> bool:
+    """Whether `text`, which stands where a path may stand, is rather the thing itself."""
+    return any(mark in text for mark in ("\n", "{", ": "))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in `value` that could be a path."""
+    return (text for text in _strings(value) if text and len(text) < _LONGEST and "\0" not in text)
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -316,8 +396,11 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+    """The mappings in the list `value`, keys in lower case: kustomize takes the names of fields in any case."""
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, dict):
+            yield {key.lower(): inner for key, inner in item.items()}
 
 
 def _in(folder: str, name: str) -> str:

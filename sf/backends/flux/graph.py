@@ -11,11 +11,13 @@ import binascii
 import contextlib
 import hashlib
 import os
+import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.flux.closure import Closures
+from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
 from sf.backends.flux.kustomization import (
     GROUP,
     Kustomization,
@@ -26,7 +28,6 @@ from sf.backends.flux.kustomization import (
 )
 from sf.backends.flux.render import Build, Rendering
 from sf.backends.flux.substitute import Variables
-from sf.backends.flux.tree import Escape
 from sf.models import Finding, Problem, Severity, canonical_json
 
 if TYPE_CHECKING:
@@ -35,12 +36,19 @@ if TYPE_CHECKING:
     from sf.backends.flux.closure import Names
     from sf.backends.flux.render import Renderer
     from sf.backends.flux.tree import Tree
+    from sf.models import Location
 
     Mentions = Callable[[Tree, str], frozenset[str]]
     ObjectKey = tuple[str, str, str]
 
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
+_SOURCE_GROUP: Final = "source.toolkit.fluxcd.io/v"
+_VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
+# The fields of a kustomization that make other names out of those in its files.
+_AFFIXES: Final = ("namePrefix", "nameSuffix")
+# How often what comes to light late, or in its own build, is taken into account.
+_MOST_PASSES: Final = 3
 _WORKERS: Final = max(2, os.cpu_count() or 2)
 
 
@@ -78,11 +86,22 @@ class Graph:
         is_this_repository: Callable[[str], bool],
     ) -> None:
         """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
-        self.tree = tree
-        self.closures = Closures(tree, names)
+        self.whole_tree = tree
+        self._names = names
+        self._ignore_files = ignore_files(tree)
+        self._seen: dict[str, Closures] = {}
+        self.closures = self.seen_by("")
+        self.tree = self.closures.tree
         self.renderer = renderer
         self.mentions = mentions
         self.is_this_repository = is_this_repository
+
+    def seen_by(self, spec_ignore: str) -> Closures:
+        """The closures of the files that a source with this ``spec.ignore`` has in its artifact."""
+        if spec_ignore not in self._seen:
+            ignored = Ignored(self._ignore_files, spec_ignore)
+            self._seen[spec_ignore] = Closures(self.whole_tree.without(ignored, ignored.folder), self._names)
+        return self._seen[spec_ignore]
 
     def entry(self, start: Start) -> Entry:
         """Walk the whole cluster from `start`.
@@ -97,11 +116,11 @@ class Graph:
             return Rendering(error=Problem(node.problem))
         if node.closure is None:
             return Rendering(
-                unknown=(f"{node.id} is built from {node.source}, which is not this repository",)
+                unknown=(f"{node.id} is built from content of {node.source} that is not in this repository",)
             )
         return self.renderer.render(
             Build(
-                tree=self.tree,
+                tree=node.closure.tree,
                 path=node.path,
                 spec=node.spec,
                 closure=node.closure,
@@ -122,58 +141,96 @@ class _Walk:
 
     def __init__(self, graph: Graph, start: Start) -> None:
         self._graph = graph
-        self._tree = graph.tree
+        self._tree = graph.whole_tree
         self._start = start
         self._entry = Entry(path=start.path)
         self._own_sources = {start.source} if start.source else set()
         self._objects: dict[ObjectKey, dict[str, Any]] = {}
         self._rendered: set[str] = set()
-        self._undefined_sources: dict[str, list[str]] = {}
+        self._assumed: set[ObjectKey] = set()
+        self._undefined_sources: dict[str, set[str]] = {}
 
     def run(self) -> Entry:
-        if not self._tree.is_folder(self._start.path):
-            raise Problem(
-                f"there is no folder {self._start.path or '.'!r} in this commit",
-                hint="set `gitops.path` to the folder that Flux synchronises, such as clusters/production",
-            )
-        self._graph.closures.explore([(self._start.path, ())])
-        waiting = self._root()
+        closures = self._own_closures()
+        self._walk(closures)
+        for _ in range(_MOST_PASSES):
+            # What was taken for the cluster's own may have come to light since, as may what the source ignores.
+            self._search(self._assumed)
+            before, closures = closures, self._own_closures()
+            if closures is before and self._assumed.isdisjoint(self._objects):
+                break
+            self._entry = Entry(path=self._start.path)
+            self._rendered, self._assumed, self._undefined_sources = set(), set(), {}
+            self._walk(closures)
+        self._check()
+        self._name_included()
+        return self._entry
+
+    def _walk(self, closures: Closures) -> None:
+        self._require_start(closures.tree)
+        closures.explore([(self._start.path, ())])
+        waiting = self._root(closures)
         while waiting:
-            settled = [node for node in map(self._with_variables, waiting) if node]
+            settled = [node for node in map(self._settled, waiting) if node]
             if not settled:
-                # Nobody can go on: look for the missing variables, then take them for the cluster's own.
-                settled = self._searched(waiting)
+                self._search({key for node in waiting for key in self._lacking(node)})
+                settled = [node for node in map(self._settled, waiting) if node]
+            if not settled:
+                # Nobody can go on: what is lacking is in the cluster and not in the repository.
+                self._assumed |= {key for node in waiting for key in self._lacking(node)}
+                settled = list(map(self._complete, waiting))
             for node in settled:
                 self._entry.nodes[node.id] = node
             unsettled = {node.id for node in waiting} - {node.id for node in settled}
             waiting = [node for node in waiting if node.id in unsettled]
             waiting += self._children(settled)
-        self._check()
-        return self._entry
 
-    def _root(self) -> list[Kustomization]:
+    def _require_start(self, tree: Tree) -> None:
+        path = self._start.path or "."
+        if not self._tree.is_folder(self._start.path):
+            raise Problem(
+                f"there is no folder {path!r} in this commit",
+                hint="set `gitops.path` to the folder that Flux synchronises, such as clusters/production",
+            )
+        if not tree.is_folder(self._start.path):
+            raise Problem(
+                f"the folder {path!r} is in this commit, but Flux leaves it out: "
+                f"{IGNORE_FILE} or spec.ignore of its source has a pattern that matches it",
+                hint=f"take it back with a later pattern: `!/{path}`",
+            )
+
+    def _root(self, closures: Closures) -> list[Kustomization]:
         """The first Kustomizations: the one that stands for the path itself, or all that lie there."""
         if self._start.root:
-            root = self._start.root
-            self._own_sources.add(root.source)
-            return [self._placed(root)]
+            self._own_sources.add(self._start.root.source)
+            return [self._start.root]
         plain = Build(
-            tree=self._tree,
+            tree=closures.tree,
             path=self._start.path,
             spec={"path": self._start.path},
-            closure=self._graph.closures.of(self._start.path),
+            closure=closures.of(self._start.path),
         )
         rendering = self._graph.renderer.render(plain)
-        self._remember(rendering)
-        found = [self._node(document, None) for document in rendering.objects if is_kustomization(document)]
-        itself = next((node for node in found if self._path_of(node) == self._start.path), None)
+        found = _kustomizations(rendering, None)
+        itself = next((node for node in found if spec_path(node) == self._start.path), None)
         if itself is None:
+            self._remember(rendering)
             self._report(rendering, self._start.path)
-            return self._placed_all(found)
-        # Its own fields apply to the build it is found in, so that build counts, not this one.
-        self._objects.clear()
+            return self._new(found)
         self._own_sources.add(itself.source)
-        return [self._placed(itself)]
+        return [self._in_its_own_words(itself)]
+
+    def _in_its_own_words(self, root: Kustomization) -> Kustomization:
+        """`root` as its own build defines it: its patches and variables apply to itself as well."""
+        for _ in range(_MOST_PASSES):
+            if self._lacking(root):
+                break
+            rendering = self._graph.render(self._complete(root))
+            again = next((node for node in _kustomizations(rendering, None) if node.id == root.id), root)
+            if again.spec == root.spec:
+                break
+            root = again
+        return root
 
     def _children(self, nodes: list[Kustomization]) -> list[Kustomization]:
         """What the builds of `nodes` bring to light. Only those are built that can bring anything."""
@@ -184,33 +241,13 @@ class _Walk:
             self._rendered.add(node.id)
             self._remember(rendering)
             self._report(rendering, node.id)
-        found = [
-            self._node(document, node.id)
+        return self._new(
+            child
             for node, rendering in zip(parents, renderings, strict=True)
-            for document in rendering.objects
-            if is_kustomization(document)
-        ]
-        return self._placed_all(found)
+            for child in _kustomizations(rendering, node.id)
+        )
 
-    def _placed_all(self, found: list[Kustomization]) -> list[Kustomization]:
-        new = self._distinct(found)
-        # Their kustomization files are read together; a path that cannot be used is judged one by one below.
-        usable = [
-            (path, node.components)
-            for node in new
-            if not self._is_external(node) and (path := self._path_of(node)) is not None
-        ]
-        self._graph.closures.explore(usable)
-        return [self._placed(node) for node in new]
-
-    def _path_of(self, node: Kustomization) -> str | None:
-        """The folder of `node` in the tree; None when it leads out of it."""
-        try:
-            return self._tree.join("", spec_path(node))
-        except Escape:
-            return None
-
-    def _distinct(self, nodes: Iterable[Kustomization]) -> list[Kustomization]:
+    def _new(self, nodes: Iterable[Kustomization]) -> list[Kustomization]:
         """`nodes` less those whose identity is taken, each of which is a finding."""
         new: dict[str, Kustomization] = {}
         for node in nodes:
@@ -225,34 +262,42 @@ class _Walk:
                     f"{node.parent or self._start.path}; the two will overwrite each other",
                     node.id,
                 )
+        # Their kustomization files are read together.
+        alike: dict[str, list[Kustomization]] = {}
+        for node in new.values():
+            alike.setdefault(self._spec_ignore(node.source), []).append(node)
+        for spec_ignore, members in alike.items():
+            closures = self._graph.seen_by(spec_ignore)
+            closures.explore(
+                (path, node.components)
+                for node in members
+                if closures.tree.is_folder(path := spec_path(node))
+            )
         return list(new.values())
 
     def _is_root(self, node: str) -> bool:
         return self._entry.nodes[node].parent is None
 
-    def _node(self, document: dict[str, Any], parent: str | None) -> Kustomization:
-        metadata = document["metadata"]
-        spec = document.get("spec")
-        return Kustomization(
-            namespace=str(metadata.get("namespace") or ""),
-            name=str(metadata["name"]),
-            spec=spec if isinstance(spec, dict) else {},
-            parent=parent,
-        )
-
     def _placed(self, node: Kustomization) -> Kustomization:
         """`node` with its path and closure, or with the reason why it has none."""
         if self._is_external(node):
             return replace(node, external=True)
-        try:
-            path = self._tree.join("", spec_path(node))
-        except Escape:
-            return self._broken(
-                node, "escaping-path", f"spec.path {node.spec.get('path')!r} leads out of the source"
+        path = spec_path(node)
+        if _leads_out(node):
+            self._find(
+                "escaping-path",
+                Severity.WARNING,
+                f"{node.id}: spec.path {node.spec.get('path')!r} leads out of the source; "
+                f"Flux takes it for {path or '.'!r}",
+                node.id,
             )
-        if not self._tree.is_folder(path):
-            return self._broken(node, "missing-path", f"spec.path {path} does not exist")
-        return replace(node, path=path, closure=self._graph.closures.of(path, node.components))
+        closures = self._graph.seen_by(self._spec_ignore(node.source))
+        if closures.tree.is_folder(path):
+            return replace(node, path=path, closure=closures.of(path, node.components))
+        if self._is_included(node.source, path):
+            return replace(node, path=path, external=True)
+        why = f"is ignored by {node.source}" if self._tree.is_folder(path) else "does not exist"
+        return self._broken(node, "missing-path", f"spec.path {path} {why}")
 
     def _broken(self, node: Kustomization, code: str, message: str) -> Kustomization:
         self._find(code, Severity.ERROR, f"{node.id}: {message}", node.id)
@@ -269,63 +314,92 @@ class _Walk:
             return False
         if source.kind == "ExternalArtifact":
             return True
-        defined = self._objects.get((source.kind, source.namespace, source.name))
-        if defined is None:
+        if (source.kind, source.namespace, source.name) not in self._objects:
             return False
-        url = defined.get("spec", {}).get("url")
+        url = self._source_spec(source).get("url")
         return not (
             source.kind == "GitRepository" and isinstance(url, str) and self._graph.is_this_repository(url)
         )
 
-    def _with_variables(self, node: Kustomization) -> Kustomization | None:
-        """`node` with its variables, or None while one of their sources has not been seen."""
-        sources = [self._objects.get(_variable_source(node, reference)) for reference in node.substitute_from]
-        return self._substituting(node) if all(sources) else None
+    def _own_closures(self) -> Closures:
+        """What is in the artifact of the entry's own source, as far as that is known."""
+        ignores = filter(None, map(self._spec_ignore, self._own_sources))
+        return self._graph.seen_by(next(ignores, ""))
+
+    def _spec_ignore(self, source: SourceRef) -> str:
+        patterns = self._source_spec(source).get("ignore")
+        return patterns if isinstance(patterns, str) else ""
+
+    def _is_included(self, source: SourceRef, path: str) -> bool:
+        """Whether `path` is where `source` puts the content of another one (GitRepository ``spec.include``)."""
+        return any(f"{path}/".startswith(f"{folder}/") for folder in _included(self._source_spec(source)))
+
+    def _source_spec(self, source: SourceRef) -> Mapping[str, Any]:
+        """The spec of a source object that came to light; empty when none did."""
+        defined = self._objects.get((source.kind, source.namespace, source.name), {})
+        spec = defined.get("spec")
+        return spec if isinstance(spec, dict) else {}
+
+    def _settled(self, node: Kustomization) -> Kustomization | None:
+        """`node` with its closure and variables, or None while something that decides them has not been seen."""
+        return None if self._lacking(node) else self._complete(node)
+
+    def _lacking(self, node: Kustomization) -> list[ObjectKey]:
+        """The objects that `node` names and no build so far has brought to light."""
+        keys = [_variable_source(node, reference) for reference in node.substitute_from]
+        source = node.source
+        if source not in self._own_sources and source.kind != "ExternalArtifact":
+            keys.append((source.kind, source.namespace, source.name))
+        return [key for key in keys if key not in self._objects and key not in self._assumed]
+
+    def _complete(self, node: Kustomization) -> Kustomization:
+        return self._substituting(self._placed(node))
 
     def _substituting(self, node: Kustomization) -> Kustomization:
         """`node` with its variables, as far as this repository defines them."""
         post_build = node.spec.get("postBuild")
         if not isinstance(post_build, dict) or node.closure is None:
             return node
+        try:
+            variables = self._variables(node, post_build.get("substitute"))
+        except Problem as problem:
+            return self._broken(node, "invalid-variable", problem.message)
+        is_empty = not (variables.values or variables.open or variables.hidden)
+        if is_empty and post_build.get("substituteStrategy") != "Always":
+            return node
+        return replace(node, variables=variables)
+
+    def _variables(self, node: Kustomization, inline: Any) -> Variables:
         values: dict[str, str] = {}
+        hidden: set[str] = set()
         encrypted: list[Any] = []
-        absent: list[Mapping[str, Any]] = []
+        is_open = False
         for reference in node.substitute_from:
             source = self._objects.get(_variable_source(node, reference))
             if source is None:
-                absent.append(reference)
+                is_open = True
+                if reference.get("optional") is not True:
+                    name = f"{reference.get('kind')} {reference.get('name')}"
+                    self._undefined_sources.setdefault(name, set()).add(node.id)
             elif "sops" in source:
+                # Names are readable, and hide what an earlier source says about them.
                 encrypted.append(source)
+                hidden |= _names(source)
             else:
                 values |= _data(source)
-        inline = post_build.get("substitute")
+                hidden -= values.keys()
         values |= _without_line_breaks(inline if isinstance(inline, dict) else {})
-        is_open = bool(absent or encrypted)
-        if not (values or is_open or post_build.get("substituteStrategy") == "Always"):
-            return node
-        for reference in absent:
-            if reference.get("optional") is not True:
-                name = f"{reference.get('kind')} {reference.get('name')}"
-                self._undefined_sources.setdefault(name, []).append(node.id)
-        try:
-            variables = Variables(
-                values,
-                open=is_open,
-                origin=hashlib.sha256(canonical_json(encrypted)).hexdigest() if encrypted else "",
-            )
-        except Problem as problem:
-            return self._broken(node, "invalid-variable", problem.message)
-        return replace(node, variables=variables)
+        hidden -= (inline if isinstance(inline, dict) else {}).keys()
+        return Variables(
+            values,
+            open=is_open,
+            hidden=frozenset(hidden),
+            origin=hashlib.sha256(canonical_json(encrypted)).hexdigest() if encrypted else "",
+        )
 
-    def _searched(self, waiting: list[Kustomization]) -> list[Kustomization]:
-        """Build what may define the variables that `waiting` lacks; what is not found is the cluster's own."""
-        missing = {
-            key
-            for node in waiting
-            for reference in node.substitute_from
-            if (key := _variable_source(node, reference)) not in self._objects
-        }
-        files = {path for _, _, name in missing for path in self._graph.mentions(self._tree, name)}
+    def _search(self, missing: Iterable[ObjectKey]) -> None:
+        """Build what may define the objects `missing` and was not built yet."""
+        files = {path for key in missing for path in self._files_that_may_define(key)}
         candidates = [
             node
             for node in self._entry.nodes.values()
@@ -334,8 +408,14 @@ class _Walk:
         for node, rendering in zip(candidates, self._graph.render_all(candidates), strict=True):
             self._rendered.add(node.id)
             self._remember(rendering)
-        found = [node for node in map(self._with_variables, waiting) if node]
-        return found or [self._substituting(node) for node in waiting]
+
+    def _files_that_may_define(self, key: ObjectKey) -> frozenset[str]:
+        kind, _, name = key
+        named = self._graph.mentions(self._tree, name)
+        if kind in _VARIABLE_SOURCES:
+            # Its name may also be put together.
+            return named.union(*(self._graph.mentions(self._tree, field) for field in _AFFIXES))
+        return named & self._graph.mentions(self._tree, _SOURCE_GROUP)
 
     def _remember(self, rendering: Rendering) -> None:
         for item in rendering.objects:
@@ -351,7 +431,8 @@ class _Walk:
                 Severity.ERROR,
                 f"{subject}: the build fails: {rendering.error.message}",
                 subject,
-                rendering.error.hint,
+                hint=rendering.error.hint,
+                location=rendering.error.location,
             )
 
     def _check(self) -> None:
@@ -384,13 +465,13 @@ class _Walk:
                     f"{', '.join(sorted(ids))} are built from the same path {path or '.'}",
                     min(ids),
                 )
-        for source, ids in sorted(self._undefined_sources.items()):
+        for source, users in sorted(self._undefined_sources.items()):
             self._find(
                 "unknown-variables",
                 Severity.WARNING,
-                f"no file here defines the {source} that {_some(ids)} take variables from: defaults are shown, "
+                f"no file here defines the {source} that {_some(users)} take variables from: defaults are shown, "
                 "and names without one stay as they are",
-                min(ids),
+                min(users),
             )
         for group in cycles(nodes):
             self._find(
@@ -400,33 +481,102 @@ class _Walk:
                 group[0],
             )
 
-    def _find(self, code: str, severity: Severity, message: str, subject: str, hint: str = "") -> None:
-        self._entry.findings.append(
-            Finding(code=code, severity=severity, message=message, subject=subject, hint=hint)
+    def _name_included(self) -> None:
+        """Say where files of other sources lie among those that were looked at."""
+        sources = {node.source for node in self._entry.nodes.values() if node.closure}
+        for source in sorted(sources):
+            self._entry.unknown += [
+                f"{source} has content of another source at {folder} (spec.include), which was not looked at"
+                for folder in _included(self._source_spec(source))
+            ]
+
+    def _find(
+        self,
+        code: str,
+        severity: Severity,
+        message: str,
+        subject: str,
+        *,
+        hint: str = "",
+        location: Location | None = None,
+    ) -> None:
+        finding = Finding(
+            code=code, severity=severity, message=message, subject=subject, hint=hint, location=location
         )
+        # The root is looked at more than once.
+        if finding not in self._entry.findings:
+            self._entry.findings.append(finding)
 
 
 def spec_path(node: Kustomization) -> str:
-    """``spec.path`` without the leading slashes and dots that Flux ignores (`securejoin` below the source)."""
-    path = node.spec.get("path") or "./"
-    return str(path).lstrip("/") or "."
+    """``spec.path`` as a folder of the source (empty: its root).
+
+    As for Flux (`securejoin`), a path that leads out of the source ends at its root.
+    """
+    path = str(node.spec.get("path") or "")
+    return posixpath.normpath(f"/{path.lstrip('/')}").lstrip("/")
+
+
+def _included(spec: Mapping[str, Any]) -> list[str]:
+    """The folders at which a GitRepository with this `spec` has the content of others (GetToPath of its API)."""
+    listed = spec.get("include")
+    found = []
+    for item in listed if isinstance(listed, list) else []:
+        if isinstance(item, dict):
+            repository = item.get("repository")
+            name = repository.get("name") if isinstance(repository, dict) else None
+            path = str(item.get("toPath") or name or "")
+            found.append(posixpath.normpath(f"/{path}").lstrip("/"))
+    return found
+
+
+def _leads_out(node: Kustomization) -> bool:
+    path = str(node.spec.get("path") or "").lstrip("/")
+    return posixpath.normpath(path).split("/")[0] == ".."
+
+
+def _kustomizations(rendering: Rendering, parent: str | None) -> list[Kustomization]:
+    """The Kustomizations among the objects of `rendering`."""
+    return [_node(document, parent) for document in rendering.objects if is_kustomization(document)]
+
+
+def _node(document: dict[str, Any], parent: str | None) -> Kustomization:
+    metadata = document["metadata"]
+    spec = document.get("spec")
+    return Kustomization(
+        namespace=str(metadata.get("namespace") or ""),
+        name=str(metadata["name"]),
+        spec=spec if isinstance(spec, dict) else {},
+        parent=parent,
+    )
 
 
 def _variable_source(node: Kustomization, reference: Mapping[str, Any]) -> ObjectKey:
     return str(reference.get("kind", "")), node.namespace, str(reference.get("name", ""))
 
 
-def _some(ids: list[str]) -> str:
+def _some(ids: set[str]) -> str:
     listed = sorted(ids)
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 
 
+def _names(source: Mapping[str, Any]) -> set[str]:
+    """The names of the variables in a ConfigMap or Secret."""
+    parts = (source.get("data"), source.get("stringData") if source.get("kind") == "Secret" else None)
+    return {name for part in parts if isinstance(part, dict) for name in part}
+
+
 def _data(source: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that a ConfigMap or Secret defines. Line breaks are dropped, as Flux does."""
-    data = source.get("data") or {}
+    """The variables that a ConfigMap or Secret defines. Line breaks are dropped, as Flux does.
+
+    Raises `Problem` for a value that is not text, which the Kubernetes API refuses.
+    """
+    data = source.get("data")
+    data = data if isinstance(data, dict) else {}
     if source.get("kind") == "Secret":
-        data = {**_decoded(data), **(source.get("stringData") or {})}
+        text = source.get("stringData")
+        data = {**_decoded(data), **(text if isinstance(text, dict) else {})}
     return _without_line_breaks(data)
 
 
@@ -435,9 +585,14 @@ def _decoded(data: Mapping[str, Any]) -> dict[str, str]:
     decoded = {}
     for name, value in data.items():
         with contextlib.suppress(binascii.Error, UnicodeDecodeError):
-            decoded[name] = base64.b64decode(str(value), validate=True).decode()
+            # Go's decoder skips line breaks and nothing else.
+            compact = str(value).replace("\n", "").replace("\r", "")
+            decoded[name] = base64.b64decode(compact, validate=True).decode()
     return decoded
 
 
 def _without_line_breaks(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value).replace("\n", "") for name, value in values.items()}
+    for name, value in values.items():
+        if not (value is None or isinstance(value, str)):
+            raise Problem(f"the variable {name!r} is {value!r} and not text; quote it")
+    return {name: (value or "").replace("\n", "") for name, value in values.items()}

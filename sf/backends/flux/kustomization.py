@@ -134,41 +134,79 @@ def kind_of(document: Any) -> tuple[str, str]:
 
 
 def waves(nodes: Mapping[str, Kustomization], chosen: Iterable[str]) -> list[list[str]]:
-    """The `chosen` ids in waves: each waits only for members of earlier ones. Members of a cycle come last.
+    """The `chosen` ids in waves: each waits only for members of earlier ones. Members of a cycle share one.
 
     A dependency counts also when it leads through Kustomizations that were not chosen.
     """
-    remaining = set(chosen)
-    blockers = {node: _reachable(nodes, node) & remaining - {node} for node in remaining}
-    ordered = []
-    while remaining:
-        wave = sorted(node for node in remaining if not blockers[node] & remaining) or sorted(remaining)
-        ordered.append(wave)
-        remaining -= set(wave)
-    return ordered
-
-
-def _reachable(nodes: Mapping[str, Kustomization], start: str) -> set[str]:
-    seen: set[str] = set()
-    waiting = [start]
-    while waiting:
-        node = nodes.get(waiting.pop())
-        for dependency in node.depends_on if node else ():
-            if dependency.id not in seen:
-                seen.add(dependency.id)
-                waiting.append(dependency.id)
-    return seen
+    targets = _targets(nodes)
+    wanted = set(chosen)
+    ordered: dict[int, list[str]] = {}
+    # In how many waves a node and all it depends on are done.
+    done: dict[str, int] = {}
+    for group in _groups(targets):
+        wave = max((done[target] for node in group for target in targets[node] if target in done), default=0)
+        waiting = wanted.intersection(group)
+        done.update(dict.fromkeys(group, wave + bool(waiting)))
+        if waiting:
+            ordered.setdefault(wave, []).extend(waiting)
+    return [sorted(ordered[wave]) for wave in sorted(ordered)]
 
 
 def cycles(nodes: Mapping[str, Kustomization]) -> list[list[str]]:
     """Every group of Kustomizations that wait for each other, sorted, each group whole."""
-    reach = {node: _reachable(nodes, node) for node in nodes}
-    groups = {
-        tuple(sorted(other for other in reach[node] if node in reach.get(other, ())))
-        for node in nodes
-        if node in reach[node]
+    targets = _targets(nodes)
+    return sorted(
+        sorted(group) for group in _groups(targets) if len(group) > 1 or group[0] in targets[group[0]]
+    )
+
+
+def _targets(nodes: Mapping[str, Kustomization]) -> dict[str, list[str]]:
+    """Every id, sorted, with those among `nodes` that it depends on."""
+    return {
+        node: [dependency.id for dependency in nodes[node].depends_on if dependency.id in nodes]
+        for node in sorted(nodes)
     }
-    return [list(group) for group in sorted(groups)]
+
+
+def _groups(targets: Mapping[str, list[str]]) -> list[list[str]]:
+    """The strongly connected components, each after all it depends on (Kosaraju's algorithm)."""
+    sources: dict[str, list[str]] = {node: [] for node in targets}
+    for node, found in targets.items():
+        for target in found:
+            sources[target].append(node)
+    seen: set[str] = set()
+    return [_reached(targets, start, seen) for start in _by_completion(sources) if start not in seen]
+
+
+def _by_completion(edges: Mapping[str, list[str]]) -> list[str]:
+    """Every node of a graph, those first whose depth-first search ends last."""
+    order: list[str] = []
+    seen: set[str] = set()
+    for start in edges:
+        trail = [(start, iter(edges[start]))] if start not in seen else []
+        seen.add(start)
+        while trail:
+            node, onward = trail[-1]
+            new = next((other for other in onward if other not in seen), None)
+            if new is None:
+                order.append(node)
+                trail.pop()
+            else:
+                seen.add(new)
+                trail.append((new, iter(edges[new])))
+    return order[::-1]
+
+
+def _reached(edges: Mapping[str, list[str]], start: str, seen: set[str]) -> list[str]:
+    """What can be reached from `start` without those `seen`, which it then are."""
+    seen.add(start)
+    found = [start]
+    for node in found:
+        for other in edges[node]:
+            if other not in seen:
+                seen.add(other)
+                found.append(other)
+    return found
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -11,12 +11,15 @@ import hashlib
 import re
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
-from sf.backends.flux.closure import is_remote
+from sf.backends.flux.fields import decoded
+from sf.backends.flux.remote import is_remote
 from sf.backends.flux.substitute import Beyond, expand
+from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
 from sf.models import Problem, canonical_json
+from sf.process import ProgramMissing
 from sf.workspace import write_tree
 
 if TYPE_CHECKING:
@@ -30,46 +33,8 @@ if TYPE_CHECKING:
 
 # Part of every cache key: raise it when equal inputs may give other objects than before.
 RENDERER: Final = "1"
-# What the kustomization file of a build may hold; Flux drops the rest when it writes the file anew.
-_FIELDS: Final = frozenset(
-    (
-        "apiVersion",
-        "bases",
-        "buildMetadata",
-        "commonAnnotations",
-        "commonLabels",
-        "components",
-        "configMapGenerator",
-        "configurations",
-        "crds",
-        "generatorOptions",
-        "generators",
-        "helmChartInflationGenerator",
-        "helmCharts",
-        "helmGlobals",
-        "imageTags",
-        "images",
-        "kind",
-        "labels",
-        "metadata",
-        "namePrefix",
-        "nameSuffix",
-        "namespace",
-        "openapi",
-        "patches",
-        "patchesJson6902",
-        "patchesStrategicMerge",
-        "replacements",
-        "replicas",
-        "resources",
-        "secretGenerator",
-        "sortOptions",
-        "transformers",
-        "validators",
-        "vars",
-    )
-)
 _KUSTOMIZATION: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+_TEXTS: Final = {"targetNamespace": "namespace", "namePrefix": "namePrefix", "nameSuffix": "nameSuffix"}
 _SELECTOR: Final = ("group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector")
 # The spec fields that change what is built. Everything else changes how it is applied.
 _BUILT_FROM: Final = (
@@ -81,12 +46,13 @@ _BUILT_FROM: Final = (
     "namePrefix",
     "nameSuffix",
     "patches",
-    "patchesJson6902",
-    "patchesStrategicMerge",
     "postBuild",
     "targetNamespace",
 )
+_MAPS: Final = ("labels", "annotations")
 _SUBSTITUTE: Final = "kustomize.toolkit.fluxcd.io/substitute"
+_ANCHOR: Final = re.compile(rb"[\s\[{,]&[^\s\[\]{},]")
+_ALIAS: Final = re.compile(rb"[\s\[{,]\*[^\s\[\]{},]")
 _SEPARATOR: Final = re.compile(r"^---\n", re.MULTILINE)
 
 
@@ -125,6 +91,7 @@ class Renderer:
         self._scratch = scratch
         self._fallback = fallback
         self._known: dict[str, Rendering] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         #: How many times kustomize ran: what benchmarks count.
         self.builds = 0
@@ -133,17 +100,18 @@ class Renderer:
         """The objects of `build`; what goes wrong is in the `Rendering`."""
         key = self._key(build)
         with self._lock:
-            if known := self._known.get(key):
-                return known
-        rendering = self._run(build, self._scratch / key[:32])
-        with self._lock:
-            return self._known.setdefault(key, rendering)
+            turn = self._turns.setdefault(key, threading.Lock())
+        # Whoever asks for the same meanwhile waits, rather than write the same files.
+        with turn:
+            if key not in self._known:
+                self._known[key] = self._run(build, self._scratch / key[:32])
+            return self._known[key]
 
     def _key(self, build: Build) -> str:
         variables = build.variables
         inputs = {
             "renderer": RENDERER,
-            "kustomize": self._kustomize.version,
+            "kustomize": self._kustomize.identity,
             "closure": build.closure.hash,
             "path": build.path,
             "spec": {field: build.spec[field] for field in _BUILT_FROM if field in build.spec},
@@ -152,17 +120,28 @@ class Renderer:
         return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
     def _run(self, build: Build, root: Path) -> Rendering:
-        unknown = [f"needs {address}, named in {file}" for file, address in sorted(build.closure.remote)]
+        closure = build.closure
+        unknown = [f"needs {address}, named in {file}" for file, address in sorted(closure.remote)]
+        unknown += [
+            f"the plugins that {file} configures are not followed" for file in sorted(closure.unchecked)
+        ]
+        if closure.unchecked or any(file not in closure.kustomizations for file, _ in closure.remote):
+            return Rendering(unknown=tuple(unknown), withheld=True)
         try:
-            write_tree(root, dict(_files(build)))
+            files = dict(_files(build))
+            root.mkdir(parents=True, exist_ok=True)
+            write_tree(root, files)
             with self._lock:
                 self.builds += 1
             built = self._kustomize.build(root, build.path)
             objects = tuple(self._finished(built, build))
-        except Beyond as beyond:
+        except (Beyond, ProgramMissing) as beyond:
             return Rendering(unknown=(*unknown, beyond.message), withheld=True)
         except Problem as problem:
-            return Rendering(error=problem, unknown=tuple(unknown))
+            if closure.remote:
+                # What is left out here may be what it fails for.
+                return Rendering(unknown=(*unknown, problem.message), withheld=True)
+            return Rendering(error=_explained(problem, build))
         if build.variables and build.variables.undefined:
             names = ", ".join(sorted(build.variables.undefined))
             unknown.append(f"the values of {names} are only in the cluster")
@@ -173,18 +152,19 @@ class Renderer:
             if not text.strip():
                 continue
             item = documents.load(text, path="")
+            _check(item)
             if build.variables is not None and "$" in text and not _opted_out(item):
                 item = self._substituted(text, item, build.variables)
-            _check(item)
+                _check(item)
             yield _with_common_metadata(item, build.spec.get("commonMetadata"))
 
     def _substituted(self, text: str, item: dict[str, Any], variables: Variables) -> dict[str, Any]:
         try:
-            value = documents.load(expand(text, variables, self._fallback), path="")
-        except Beyond:
+            value = documents.load_yaml11(expand(text, variables, self._fallback), path="")
+        except (Beyond, ProgramMissing):
             raise
         except Problem as problem:
-            kind, name = item.get("kind"), item.get("metadata", {}).get("name")
+            kind, name = item["kind"], item["metadata"]["name"]
             raise Problem(f"substitution in {kind} {name}: {problem.message}", hint=problem.hint) from problem
         return value if isinstance(value, dict) else {}
 
@@ -195,37 +175,46 @@ def kustomization(tree: Tree, path: str, spec: Mapping[str, Any]) -> dict[str, A
     Raises `Problem` when the file there cannot be read or a component is not a relative path.
     """
     merged = _own_kustomization(tree, path)
-    if spec.get("targetNamespace"):
-        merged["namespace"] = spec["targetNamespace"]
-    for affix in ("namePrefix", "nameSuffix"):
-        if spec.get(affix):
-            merged[affix] = spec[affix]
-    _extend(merged, "patches", [_patch(patch) for patch in spec.get("patches") or []])
+    for name, field in _TEXTS.items():
+        if spec.get(name):
+            merged[field] = str(spec[name])
+    _extend(merged, "patches", [_patch(patch) for patch in _entries(spec, "patches", dict)])
     _extend(merged, "components", list(_components(tree, path, spec)))
-    _extend(
-        merged, "patchesStrategicMerge", list(map(documents.dump, spec.get("patchesStrategicMerge") or []))
-    )
-    _extend(merged, "patchesJson6902", [_json_patch(patch) for patch in spec.get("patchesJson6902") or []])
-    _merge_images(merged, spec.get("images") or [])
-    if spec.get("buildMetadata"):
-        merged["buildMetadata"] = spec["buildMetadata"]
+    _merge_images(merged, _entries(spec, "images", dict))
+    if build_metadata := _entries(spec, "buildMetadata", str):
+        merged["buildMetadata"] = build_metadata
     return merged
+
+
+def _entries(spec: Mapping[str, Any], field: str, kind: type) -> list[Any]:
+    listed = spec.get(field) or []
+    if isinstance(listed, list) and all(isinstance(entry, kind) for entry in listed):
+        return listed
+    raise Problem(f"spec.{field} is not a list of {'texts' if kind is str else 'mappings'}; Flux refuses it")
 
 
 def _own_kustomization(tree: Tree, path: str) -> dict[str, Any]:
     existing = tree.kustomization(path)
     if existing is None:
         prefix = f"{path}/" if path else ""
-        resources = [f"./{name.removeprefix(prefix)}" for name in tree.manifests(path)]
+        # In the order of filepath.Walk.
+        listed = sorted(tree.manifests(path), key=lambda name: name.split("/"))
+        resources = [f"./{name.removeprefix(prefix)}" for name in listed]
         # Without either, kustomize refuses the file as empty.
         return _KUSTOMIZATION | ({"resources": resources} if resources else {"namespace": "_placeholder"})
-    loaded = documents.load(tree.read(existing), path=existing)
-    if not isinstance(loaded, dict):
-        raise Problem(f"{existing} is not a kustomization")
-    merged = _KUSTOMIZATION | {key: value for key, value in loaded.items() if key in _FIELDS}
+    merged: dict[str, Any] = _KUSTOMIZATION | decoded(_mapping(tree, existing))
     if not merged.get("resources"):
         merged["buildMetadata"] = ["originAnnotations"]
     return merged
+
+
+def _mapping(tree: Tree, file: str) -> dict[str, Any]:
+    loaded: Any = documents.load_yaml11(tree.read(file), path=file)
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise Problem(f"{file} is not a kustomization")
+    return loaded
 
 
 def _extend(merged: dict[str, Any], key: str, more: list[Any]) -> None:
@@ -234,24 +223,24 @@ def _extend(merged: dict[str, Any], key: str, more: list[Any]) -> None:
 
 
 def _patch(patch: Mapping[str, Any]) -> dict[str, Any]:
-    return {"patch": patch.get("patch", "")} | _target(patch)
-
-
-def _json_patch(patch: Mapping[str, Any]) -> dict[str, Any]:
-    return {"patch": canonical_json(patch.get("patch") or []).decode()} | _target(patch)
-
-
-def _target(patch: Mapping[str, Any]) -> dict[str, Any]:
-    target = patch.get("target")
-    return {"target": {key: target[key] for key in _SELECTOR if target.get(key)}} if target else {}
+    merged = {"patch": patch.get("patch", "")}
+    # Without a selector a patch applies to the object it names, with an empty one to all.
+    if isinstance(target := patch.get("target"), dict):
+        merged["target"] = {key: target[key] for key in _SELECTOR if target.get(key)}
+    return merged
 
 
 def _components(tree: Tree, path: str, spec: Mapping[str, Any]) -> Iterator[str]:
-    for component in spec.get("components") or []:
+    for component in _entries(spec, "components", str):
         if component.startswith("/") or is_remote(component):
             raise Problem(f"the component {component!r} is not a local, relative path")
-        there = tree.join(path, component)
-        if tree.is_folder(there) or tree.oid(there) or not spec.get("ignoreMissingComponents"):
+        try:
+            there = tree.join(path, component)
+        except Escape:
+            if spec.get("ignoreMissingComponents"):
+                continue
+            raise
+        if tree.is_folder(there) or tree.oid(there) is not None or not spec.get("ignoreMissingComponents"):
             yield component
 
 
@@ -261,7 +250,7 @@ def _merge_images(merged: dict[str, Any], images: list[Mapping[str, Any]]) -> No
         return
     known = [dict(image) for image in merged.get("images") or []]
     for image in images:
-        same = next((mine for mine in known if mine.get("name") == image["name"]), None)
+        same = next((mine for mine in known if mine.get("name") == image.get("name")), None)
         if same is None:
             known.append(
                 {key: image[key] for key in ("name", "newName", "newTag", "digest") if image.get(key)}
@@ -282,50 +271,107 @@ def _files(build: Build) -> Iterator[tuple[str, bytes]]:
     tree, closure = build.tree, build.closure
     if closure.escapes:
         raise Problem(f"{min(closure.escapes)!r} leads out of the source, which Flux refuses to build")
+    for file in sorted(closure.unreadable):
+        _require_readable(tree, file)
     tree.blobs.fetch(closure.files.values())
     for name, oid in closure.files.items():
+        _require_end(name, tree.blobs[oid])
         yield name, tree.blobs[oid]
     addresses: dict[str, set[str]] = {}
     for file, address in closure.remote:
         addresses.setdefault(file, set()).add(address)
     for file, remote in addresses.items():
-        loaded = documents.load(tree.read(file), path=file)
-        yield file, documents.dump(_without(loaded, remote)).encode()
-    own = tree.kustomization(build.path) or (
-        f"{build.path}/kustomization.yaml" if build.path else "kustomization.yaml"
-    )
-    merged = _without(kustomization(tree, build.path, build.spec), addresses.get(own, set()))
-    yield own, documents.dump(merged).encode()
+        yield file, _dumped(_without(_mapping(tree, file), remote))
+    own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
+    yield own, _dumped(_without(kustomization(tree, build.path, build.spec), addresses.get(own, set())))
+
+
+def _require_readable(tree: Tree, file: str) -> NoReturn:
+    """Raise the `Problem` that `file` has: what it names cannot be known, so that nothing is built from it."""
+    for document in documents.load_all(tree.read(file), path=file):
+        if document.error:
+            raise document.error
+    raise Problem(f"{file} holds the configuration of a plugin that cannot be read")
+
+
+def _require_end(name: str, data: bytes) -> None:
+    """Raise `Problem` for aliases that kustomize would write out until no memory is left."""
+    if not (_ANCHOR.search(data) and _ALIAS.search(data)):
+        return
+    try:
+        endless = [
+            document.error
+            for document in documents.load_all(data, path=name)
+            if isinstance(document.error, documents.EndlessAliases)
+        ]
+    except Problem:
+        # Not YAML at all, such as a file for a generator.
+        return
+    if endless:
+        raise endless[0]
+
+
+def _dumped(value: dict[str, Any]) -> bytes:
+    try:
+        return documents.dump(value).encode()
+    except UnicodeEncodeError as error:
+        raise Problem(
+            "the name of a file is not UTF-8, which a kustomization that lists it has to be"
+        ) from error
 
 
 def _without(value: dict[str, Any], remote: set[str]) -> dict[str, Any]:
-    return {
-        key: [item for item in entries if not (isinstance(item, str) and item in remote)]
-        if isinstance(entries, list)
-        else entries
+    """`value` less every entry of its lists, and every field, that names one of `remote`."""
+    kept = {
+        key: [item for item in entries if not _names(item, remote)] if isinstance(entries, list) else entries
         for key, entries in value.items()
     }
+    return {key: item for key, item in kept.items() if not _names(item, remote)}
 
 
-def _check(item: Any) -> None:
-    if not isinstance(item, dict) or not isinstance(item.get("metadata"), dict):
-        raise Problem("the build holds something that is no Kubernetes object")
-    if not (item.get("kind") and item.get("apiVersion") and item["metadata"].get("name")):
-        raise Problem(
-            f"an object lacks its apiVersion, kind or name: kind {item.get('kind')!r}, "
-            f"name {item['metadata'].get('name')!r}"
-        )
+def _names(value: Any, remote: set[str]) -> bool:
+    if isinstance(value, dict):
+        return any(_names(item, remote) for item in value.values())
+    if isinstance(value, list):
+        return any(_names(item, remote) for item in value)
+    return isinstance(value, str) and (value in remote or value.partition("=")[2] in remote)
 
 
-def _opted_out(item: Any) -> bool:
-    metadata = item.get("metadata") or {}
-    return any(
-        (metadata.get(field) or {}).get(_SUBSTITUTE) == "disabled" for field in ("labels", "annotations")
+def _explained(problem: Problem, build: Build) -> Problem:
+    """`problem`, with a hint where a symbolic link may be its cause."""
+    links = sorted(build.closure.missing & build.tree.links)
+    if not links:
+        return problem
+    return Problem(
+        problem.message,
+        hint=f"{links[0]} is a symbolic link, and Flux leaves those out of what it builds from: put a file there",
+        location=problem.location,
     )
 
 
-def _with_common_metadata(item: dict[str, Any], common: Mapping[str, Any] | None) -> dict[str, Any]:
-    for field in ("labels", "annotations"):
-        if more := (common or {}).get(field):
+def _in(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _check(item: Any) -> None:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(metadata, dict):
+        raise Problem("the build holds something that is no Kubernetes object")
+    kind, name = item.get("kind"), metadata.get("name")
+    if not (kind and item.get("apiVersion") and name):
+        raise Problem(f"an object lacks its apiVersion, kind or name: kind {kind!r}, name {name!r}")
+    for field in _MAPS:
+        if not isinstance(metadata.get(field) or {}, dict):
+            raise Problem(f"metadata.{field} of {kind} {name} is not a mapping")
+
+
+def _opted_out(item: dict[str, Any]) -> bool:
+    return any((item["metadata"].get(field) or {}).get(_SUBSTITUTE) == "disabled" for field in _MAPS)
+
+
+def _with_common_metadata(item: dict[str, Any], common: Any) -> dict[str, Any]:
+    for field in _MAPS if isinstance(common, dict) else ():
+        more = common.get(field)
+        if isinstance(more, dict) and more:
             item["metadata"][field] = {**(item["metadata"].get(field) or {}), **more}
     return item

@@ -25,7 +25,7 @@ class Repository:
 
     def __init__(self, config: Config, context: RuntimeContext) -> None:
         self.git = Git(context.launcher, context.repo_root, context.environ)
-        self.kustomize = Kustomize(context.launcher, context.environ)
+        self.kustomize = Kustomize(context.launcher, context.environ, timeout=config.deadlines.program)
         self.blobs = Blobs(self.git.read_blobs)
         flux = Flux(context.launcher, context.environ)
         self.renderer = Renderer(self.kustomize, context.workspace.scratch / "builds", flux.envsubst)

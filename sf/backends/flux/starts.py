@@ -14,7 +14,7 @@ from sf import documents
 from sf.backends.flux.graph import API_VERSION, Start, spec_path
 from sf.backends.flux.kustomization import Kustomization, is_kustomization, kind_of
 from sf.backends.flux.render import Build
-from sf.backends.flux.tree import MANIFEST_SUFFIXES, Escape
+from sf.backends.flux.tree import MANIFEST_SUFFIXES
 from sf.models import Finding, Location, Problem, Severity
 
 if TYPE_CHECKING:
@@ -48,18 +48,20 @@ def find_starts(graph: Graph) -> list[Start]:
     files = [graph.closures.of(found.path, found.root.components).files for found in candidates]
     starts = {candidate.path: candidate.start for candidate in candidates if candidate.is_instance}
     built: set[str] = set()
-    for candidate, own in zip(candidates, files, strict=True):
-        around_itself = candidate.location.path in own and not candidate.is_instance
-        if around_itself and not _builds_itself(graph, candidate):
-            # Some other repository's: the path means nothing here.
-            continue
-        built |= own.keys()
-        if around_itself:
-            # The walk finds the Kustomization in what it builds itself, with all that was patched into it.
-            starts.setdefault(candidate.path, Start(path=candidate.path))
+    raw: list[Candidate] = []
     flux_files = graph.mentions(graph.tree, API_VERSION)
     for candidate, own in zip(candidates, files, strict=True):
-        if candidate.location.path not in built and not flux_files.isdisjoint(own):
+        if candidate.is_instance or candidate.location.path not in own:
+            built |= own.keys()
+            if not flux_files.isdisjoint(own):
+                raw.append(candidate)
+        elif _builds_itself(graph, candidate):
+            built |= own.keys()
+            # The walk finds the Kustomization in what it builds itself, with all that was patched into it.
+            starts.setdefault(candidate.path, Start(path=candidate.path))
+        # Else it is some other repository's, and the path means nothing here.
+    for candidate in raw:
+        if candidate.location.path not in built:
             starts.setdefault(candidate.path, candidate.start)
     return [starts[path] for path in sorted(starts)]
 
@@ -117,10 +119,7 @@ def _candidate(graph: Graph, document: documents.Document) -> Candidate | None:
     root = _instance_root(value) if is_instance else _kustomization(value)
     if root is None or not isinstance(root.spec.get("path"), str):
         return None
-    try:
-        path = graph.tree.join("", spec_path(root))
-    except Escape:
-        return None
+    path = spec_path(root)
     if not graph.tree.is_folder(path):
         return None
     location = Location(document.path, document.line)
@@ -182,9 +181,16 @@ def _at(value: Any, *keys: str) -> Any:
 
 
 def _builds_itself(graph: Graph, candidate: Candidate) -> bool:
+    """Whether its own build contains `candidate`. One that fails counts: a broken cluster did not vanish."""
     path = candidate.path
-    build = Build(tree=graph.tree, path=path, spec={}, closure=graph.closures.of(path))
-    return any(
-        is_kustomization(item) and item["metadata"]["name"] == candidate.root.name
-        for item in graph.renderer.render(build).objects
+    rendering = graph.renderer.render(
+        Build(tree=graph.tree, path=path, spec={}, closure=graph.closures.of(path))
+    )
+    return (
+        rendering.error is not None
+        or rendering.withheld
+        or any(
+            is_kustomization(item) and item["metadata"]["name"] == candidate.root.name
+            for item in rendering.objects
+        )
     )

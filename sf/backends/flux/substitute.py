@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 _DOLLAR: Final = re.compile(r"\$\$|\$\{")
 # Every operator with a default means the same there: the value, or the default when the value is empty.
 _HEAD: Final = re.compile(r"([A-Za-z0-9_]+)(\}|:[-=?+]|=)")
+# The begin of what may hold a line break: a part, a pattern or a default.
+_CONTINUES: Final = re.compile(r"\$\{\w+[:=/#%]")
 _DEFAULT_END: Final = re.compile(r"\}|\$\{")
+# Defaults inside defaults.
+_DEEPEST: Final = 50
 _NAME: Final = re.compile(r"[_A-Za-z][_A-Za-z0-9]*")
 
 
@@ -33,22 +37,23 @@ class Variables:
     """What substitution knows.
 
     ``open``: sources that cannot be read here may define more names; where an expression has a default, the
-    default is shown. ``origin`` stands for the content of encrypted sources. ``undefined`` collects the names that
-    only the cluster can resolve.
+    default is shown. ``hidden`` are the names whose values are encrypted, ``origin`` stands for what they are.
+    ``undefined`` collects the names that only the cluster can resolve.
     """
 
     values: dict[str, str]
     open: bool = False
+    hidden: frozenset[str] = frozenset()
     origin: str = ""
     undefined: set[str] = field(default_factory=set)
 
     @property
     def identity(self) -> list[Any]:
         """What decides the outcome of a substitution, as JSON values."""
-        return [self.values, self.open, self.origin]
+        return [self.values, self.open, sorted(self.hidden), self.origin]
 
     def __post_init__(self) -> None:
-        for name in self.values:
+        for name in (*self.values, *self.hidden):
             if not _NAME.fullmatch(name):
                 raise Problem(f"the variable name {name!r} is not valid; Flux refuses to build with it")
 
@@ -59,11 +64,11 @@ class Variables:
         (StrictPostBuildSubstitutions).
         """
         known = self.values.get(name)
-        if known or (known is not None and default is None):
-            return known
-        if default is None and self.open:
+        if name in self.hidden or (known is None and default is None and self.open):
             self.undefined.add(name)
             return None
+        if known or (known is not None and default is None):
+            return known
         if default is None:
             raise Problem(
                 f"the variable {name!r} is not set",
@@ -76,24 +81,18 @@ class Variables:
 def expand(text: str, variables: Variables, fallback: Fallback) -> str:
     """`text` with every expression replaced; one that only the cluster can resolve stays as it is.
 
-    `fallback` expands text with expressions beyond the plain forms. Raises `Problem`.
+    `fallback` expands one line with expressions beyond the plain forms. Raises `Problem`.
     """
-    if "$" not in text:
-        return text
-    try:
-        return _Expansion(text, variables).whole()
-    except Beyond:
-        if variables.open:
-            raise
-        return fallback(text, variables.values)
+    return _Expansion(text, variables, fallback).whole() if "$" in text else text
 
 
 class _Expansion:
     """One pass over one text."""
 
-    def __init__(self, text: str, variables: Variables) -> None:
+    def __init__(self, text: str, variables: Variables, fallback: Fallback) -> None:
         self._text = text
         self._variables = variables
+        self._fallback = fallback
         self._position = 0
 
     def whole(self) -> str:
@@ -102,22 +101,41 @@ class _Expansion:
             parts.append(self._text[self._position : start.start()])
             self._position = start.end()
             # `$$` is a dollar sign; what follows it is text.
-            parts.append("$" if start[0] == "$$" else self._expression(start.start()))
+            parts.append("$" if start[0] == "$$" else self._resolved(start.start()))
         parts.append(self._text[self._position :])
         return "".join(parts)
 
-    def _expression(self, start: int) -> str:
+    def _resolved(self, start: int) -> str:
+        try:
+            return self._expression(start, 0)
+        except Beyond:
+            if self._variables.open or self._variables.hidden:
+                raise
+            return self._rest_of_line(start)
+
+    def _rest_of_line(self, start: int) -> str:
+        """Everything from `start` to the end of the line. Where the expression ends, is for Flux to say."""
+        end = self._text.find("\n", start)
+        line = self._text[start : end if end != -1 else None]
+        if "}" not in line and "}" in self._text[start:] and _CONTINUES.match(line):
+            raise Beyond(
+                f"the expression {line[:40]!r} goes on in another line, which cannot be resolved here"
+            )
+        self._position = start + len(line)
+        return self._fallback(line, self._variables.values)
+
+    def _expression(self, start: int, depth: int) -> str:
         """The value of the expression that begins at `start`; the position is behind its ``${``."""
         head = _HEAD.match(self._text, self._position)
-        if head is None:
+        if head is None or depth > _DEEPEST:
             raise Beyond(f"the expression {self._text[start : start + 40]!r} cannot be resolved here")
         self._position = head.end()
         name, operator = head.groups()
-        default = None if operator == "}" else self._default(start)
+        default = None if operator == "}" else self._default(start, depth)
         resolved = self._variables.value(name, default)
         return self._text[start : self._position] if resolved is None else resolved
 
-    def _default(self, start: int) -> str:
+    def _default(self, start: int, depth: int) -> str:
         """The text up to the closing brace, with the expressions in it replaced, used or not, as Flux does."""
         parts = []
         while (end := _DEFAULT_END.search(self._text, self._position)) is not None:
@@ -125,5 +143,5 @@ class _Expansion:
             self._position = end.end()
             if end[0] == "}":
                 return "".join(parts)
-            parts.append(self._expression(end.start()))
+            parts.append(self._expression(end.start(), depth + 1))
         raise Beyond(f"the expression {self._text[start : start + 40]!r} is not closed")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 KUSTOMIZATION_FILES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MANIFEST_SUFFIXES: Final = (".yaml", ".yml")
 _LINK: Final = "120000"
-_MOST_LINKS: Final = 40
 
 
 class Escape(Problem):
@@ -53,24 +52,28 @@ class Blobs:
 
 
 class Tree:
-    """A folder of files, with ``/`` paths relative to it. Symbolic links are followed inside it."""
+    """A folder of files, with ``/`` paths relative to it.
+
+    Symbolic links are not part of it: Flux packs only files and folders into the archives it builds from
+    (fluxcd/pkg/artifact, Storage.Archive). ``links`` has their paths, to explain why something is missing.
+    """
 
     def __init__(self, entries: Iterable[TreeEntry], blobs: Blobs) -> None:
         self.blobs = blobs
+        self.links: set[str] = set()
         self._oids: dict[str, str] = {}
-        self._links: set[str] = set()
         self._folders: set[str] = {""}
         for entry in entries:
-            if entry.kind == "blob":
-                self._oids[entry.path] = entry.oid
-                if entry.mode == _LINK:
-                    self._links.add(entry.path)
-            elif entry.kind == "tree":
+            if entry.kind == "tree":
                 self._folders.add(entry.path)
+            elif entry.mode == _LINK:
+                self.links.add(entry.path)
+            elif entry.kind == "blob":
+                self._oids[entry.path] = entry.oid
 
     @property
     def oids(self) -> Mapping[str, str]:
-        """Path to object id of every file and link."""
+        """Path to object id of every file."""
         return self._oids
 
     def below(self, root: str) -> Tree:
@@ -79,17 +82,19 @@ class Tree:
             return self
         inner = Tree((), self.blobs)
         inner._oids = {path.removeprefix(f"{root}/"): self._oids[path] for path in self.files_below(root)}
-        inner._links = {path for path in inner._oids if f"{root}/{path}" in self._links}
-        inner._folders |= {
-            path.removeprefix(f"{root}/") for path in self._folders if path.startswith(f"{root}/")
-        }
+        inner.links = _below(root, self.links)
+        inner._folders |= _below(root, self._folders)
         return inner
 
-    def without(self, ignored: Callable[[str], bool]) -> Tree:
-        """The same tree less the files for which `ignored` is true."""
+    def without(self, ignored: Callable[[str], bool], folder_ignored: Callable[[str], bool]) -> Tree:
+        """The same tree less the files and folders for which `ignored` and `folder_ignored` are true.
+
+        A folder with files that stay, stays as well.
+        """
         kept = Tree((), self.blobs)
         kept._oids = {path: oid for path, oid in self._oids.items() if not ignored(path)}
-        kept._links = {path for path in self._links if path in kept._oids}
+        kept.links = {path for path in self.links if not ignored(path)}
+        kept._folders |= {folder for folder in self._folders if not folder_ignored(folder)}
         kept._folders |= {folder for path in kept._oids for folder in _parents(path)}
         return kept
 
@@ -103,40 +108,16 @@ class Tree:
             raise Escape(f"the path {reference!r} leads out of the source")
         return "" if joined == "." else joined
 
-    def real(self, path: str) -> str:
-        """`path` with every symbolic link in it followed; the path itself where nothing is.
-
-        Raises `Escape` when a link leads out of the tree or in a circle.
-        """
-        if not self._links:
-            return path
-        followed = 0
-        parts = path.split("/")
-        done: list[str] = []
-        while parts:
-            done.append(parts.pop(0))
-            here = "/".join(done)
-            if here not in self._links:
-                continue
-            followed += 1
-            if followed > _MOST_LINKS:
-                raise Escape(f"the symbolic link {path!r} leads in a circle")
-            target = self.blobs[self._oids[here]].decode("utf-8", "surrogateescape")
-            joined = self.join("/".join(done[:-1]), target)
-            parts = [*filter(None, joined.split("/")), *parts]
-            done = []
-        return "/".join(done)
-
     def oid(self, path: str) -> str | None:
         """The object id of the file at `path`, or None when there is no file."""
-        return self._oids.get(self.real(path))
+        return self._oids.get(path)
 
     def is_folder(self, path: str) -> bool:
-        return self.real(path) in self._folders
+        return path in self._folders
 
     def read(self, path: str) -> bytes:
         """The content of the file at `path`, which must exist."""
-        return self.blobs[self._oids[self.real(path)]]
+        return self.blobs[self._oids[path]]
 
     def kustomization(self, folder: str) -> str | None:
         """The path of the kustomization file of `folder`, or None."""
@@ -156,7 +137,7 @@ class Tree:
             yield paths[index]
 
     def manifests(self, folder: str) -> Iterator[str]:
-        """What Flux lists in the kustomization it makes for a folder that has none.
+        """What Flux lists in the kustomization it makes for a folder that has none, in no particular order.
 
         Files that end in .yaml or .yml, and folders that hold a kustomization of their own, which are not
         entered (fluxcd/pkg/kustomize, scanManifests).
@@ -183,6 +164,11 @@ class Tree:
     @cached_property
     def _sorted(self) -> list[str]:
         return sorted(self._oids)
+
+
+def _below(root: str, paths: Iterable[str]) -> set[str]:
+    prefix = f"{root}/"
+    return {path.removeprefix(prefix) for path in paths if path.startswith(prefix)}
 
 
 def _parents(path: str) -> Iterator[str]:

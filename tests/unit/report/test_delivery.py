@@ -23,7 +23,7 @@ from sf.models import (
 )
 from sf.redact import Redactor
 from sf.report import FORMATS
-from sf.report.delivery import deliver
+from sf.report.delivery import CIFiles, deliver
 from sf.report.markdown import summary
 from sf.report.scrubbing import scrubbed
 from sf.report.terminal import render
@@ -52,31 +52,38 @@ def out(tmp_path: Path) -> OutputDirectory:
 def test_every_format_is_written_and_the_summary_appended(out: OutputDirectory, tmp_path: Path) -> None:
     step_summary = tmp_path / "step-summary"
     step_summary.write_text("of another step\n\n")
-    assert deliver(PLANNED, out=out, summary_path=step_summary) == []
-    assert {file.name for file in out.path.iterdir()} == {".gitignore", *FORMATS}
+    step_outputs = tmp_path / "step-outputs"
+    ci = CIFiles(summary=step_summary, outputs=step_outputs)
+    assert deliver(PLANNED, out=out, folder="sf-out", ci=ci) == []
+    assert {file.name for file in out.path.iterdir()} == {".gitignore", "sf.env", *FORMATS}
     assert json.loads((out.path / "plan.json").read_bytes())["digest"] == PLAN.digest
     assert json.loads((out.path / "result.json").read_bytes())["plan_digest"] == PLAN.digest
     assert (out.path / "summary.md").read_text() == summary(PLANNED)
     assert step_summary.read_text() == "of another step\n\n" + summary(PLANNED)
+    assert f"SF_DIGEST={PLAN.digest}\n" in (out.path / "sf.env").read_text()
+    name, delimiter = step_outputs.read_text().split("\n")[0].split("<<")
+    assert name == "verdict"
+    assert f"digest<<{delimiter}\n{PLAN.digest}\n{delimiter}\n" in step_outputs.read_text()
 
 
 def test_the_plan_of_an_earlier_run_does_not_stay(out: OutputDirectory) -> None:
-    deliver(PLANNED, out=out, summary_path=None)
-    deliver(UNPLANNED, out=out, summary_path=None)
+    deliver(PLANNED, out=out, folder="sf-out", ci=CIFiles())
+    deliver(UNPLANNED, out=out, folder="sf-out", ci=CIFiles())
     assert not (out.path / "plan.json").exists()
     assert json.loads((out.path / "result.json").read_bytes())["failure"]["message"] == "no engine"
 
 
 def test_a_summary_that_cannot_be_appended_is_a_warning(out: OutputDirectory, tmp_path: Path) -> None:
-    [warning] = deliver(PLANNED, out=out, summary_path=tmp_path / "missing" / "summary")
-    assert "could not be written: No such file or directory" in warning
+    [warning] = deliver(PLANNED, out=out, folder="", ci=CIFiles(summary=tmp_path / "missing" / "summary"))
+    assert "could not be written to" in warning
+    assert warning.endswith("summary: No such file or directory")
     assert (out.path / "summary.md").exists()
 
 
 def test_an_output_directory_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Problem, match="cannot be written"):
-        deliver(PLANNED, out=OutputDirectory(tmp_path / "file"), summary_path=None)
+        deliver(PLANNED, out=OutputDirectory(tmp_path / "file"), folder="sf-out", ci=CIFiles())
 
 
 def test_no_secret_survives_escaping_or_cutting() -> None:

@@ -26,7 +26,7 @@ from sf.models import (
     Record,
     Severity,
 )
-from sf.report.markdown import SMALLEST_LIMIT, SUMMARY_LIMIT, size, summary
+from sf.report.markdown import SMALLEST_LIMIT, SUMMARY_LIMIT, summary, utf8_size
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 OWN_HTML = re.compile(
@@ -91,7 +91,15 @@ def record_of(text: str) -> Record:
     )
     live = LiveState(effect=Change.CHANGE, reasons=(reason,), objects=(change,))
     actions = (
-        replace(BLANK, name=text, change=Change.CHANGE, reasons=(reason,), objects=(change,), live=live),
+        replace(
+            BLANK,
+            name=text,
+            change=Change.CHANGE,
+            reasons=(reason,),
+            objects=(change,),
+            depends_on=(text, f"other {text}"),
+            live=live,
+        ),
         replace(BLANK, name=f"quiet {text}"),
         replace(BLANK, name=f"unknown {text}", description=text, change=Change.UNKNOWN),
     )
@@ -195,7 +203,7 @@ def test_a_report_keeps_to_its_limit_in_whole_blocks(
     record = big_record(units, diff_size, findings)
     everything = summary(record, limit=10**9)
     report = summary(record, limit=limit)
-    assert size(report) <= limit
+    assert utf8_size(report) <= limit
     assert report.split("\n")[0] == everything.split("\n")[0]
     check_own_markup(report)
     kept = in_detail(report)
@@ -228,7 +236,7 @@ def test_nothing_is_left_out_in_silence() -> None:
     assert record.plan
     record = replace(record, plan=replace(record.plan, actions=record.plan.actions + quiet))
     report = summary(record, limit=SMALLEST_LIMIT)
-    assert size(report) <= SMALLEST_LIMIT
+    assert utf8_size(report) <= SMALLEST_LIMIT
     assert "2,000 diffs left out" in report
     assert "500 unchanged units left out" in report
     assert re.search(r"\d more units left out", report)
@@ -248,7 +256,7 @@ def test_removals_come_before_changes_before_additions_and_dangers_before_all() 
 
 def test_the_first_and_last_lines_fit_the_smallest_limit_at_their_longest() -> None:
     longest = "|\U000e0001" * 5_000
-    assert size(summary(record_of(longest), limit=SMALLEST_LIMIT)) <= SMALLEST_LIMIT
+    assert utf8_size(summary(record_of(longest), limit=SMALLEST_LIMIT)) <= SMALLEST_LIMIT
 
 
 def test_a_smaller_limit_is_a_mistake() -> None:
@@ -258,7 +266,7 @@ def test_a_smaller_limit_is_a_mistake() -> None:
 
 def test_the_default_limit_is_what_the_runner_accepts() -> None:
     assert SUMMARY_LIMIT == 1024 * 1024
-    assert size(summary(big_record(3_000, 200))) <= SUMMARY_LIMIT
+    assert utf8_size(summary(big_record(3_000, 200))) <= SUMMARY_LIMIT
 
 
 def test_equal_records_give_equal_bytes() -> None:

@@ -8,7 +8,7 @@ from sf.backends.compose.difference import compare
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Model, Service
 from sf.changes.masking import Fingerprints
-from sf.models import Change, Problem
+from sf.models import Change
 
 KEY = "k" * 32
 NOTHING = Masking(Fingerprints(), {})

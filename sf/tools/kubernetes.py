@@ -1,0 +1,239 @@
+"""The Kubernetes API, read through its SDK. Nothing here changes what is in the cluster.
+
+Objects go in and out as plain JSON values: the SDK's models know only the kinds of one release.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sf.models import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+# Seconds to connect, and of silence.
+TIMEOUT: Final = 15.0
+_REVIEW_RIGHT: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_REVIEW_USER: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+class ApiProblem(Problem):
+    """The API server answered with an error. ``status`` is the HTTP status, ``reason`` its own word for it."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.reason = reason
+
+
+class NoAnswer(ApiProblem):
+    """The API server did not answer: the name, the connection or the time."""
+
+
+class Untrusted(ApiProblem):
+    """Who answered has a certificate that the certificate authority did not sign, or not for this name."""
+
+
+class Unauthorized(ApiProblem):
+    """The API server does not know who is asking."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One verb on one resource (its plural), in a namespace or, when that is empty, in all of them."""
+
+    namespace: str
+    group: str
+    resource: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who the API server takes us for."""
+
+    name: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the API server is, and what its certificate is checked against: `ca` (PEM), or the system's own.
+
+    ``certificate`` and ``key`` are files of a client certificate; ``proxy`` is the URL of one, ``no_proxy`` the
+    names it is not for.
+    """
+
+    server: str
+    ca: str | None = None
+    tls_server_name: str = ""
+    certificate: Path | None = None
+    key: Path | None = None
+    proxy: str = ""
+    no_proxy: str = ""
+
+
+class Api:
+    """One API server. Safe to use from several threads.
+
+    Every method raises `NoAnswer`, `Untrusted`, `Unauthorized`, or `ApiProblem` for any other refusal.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, token: Callable[[], str] | None, *, timeout: float = TIMEOUT
+    ) -> None:
+        """`token` is asked before each request; None where the client certificate says who we are."""
+        self._endpoint = endpoint
+        self._token = token
+        self._timeout = timeout
+        self._connecting = threading.Lock()
+        # Of the SDK's ApiClient only the constructor is typed.
+        self._client: Any = None
+
+    def version(self) -> str:
+        """The release of the API server, such as ``v1.36.3``."""
+        return str(self._call("GET", "/version").get("gitVersion", ""))
+
+    def user(self) -> User:
+        """Who we are. API servers before 1.28 do not say, which is an `ApiProblem` with status 404."""
+        review = self._call("POST", _REVIEW_USER, _review("authentication.k8s.io/v1", "SelfSubjectReview"))
+        info = review.get("status", {}).get("userInfo", {})
+        return User(name=str(info.get("username", "")), groups=tuple(map(str, info.get("groups") or ())))
+
+    def allows(self, right: Right) -> bool:
+        """Whether we have `right`."""
+        attributes = {
+            "namespace": right.namespace,
+            "group": right.group,
+            "resource": right.resource,
+            "verb": right.verb,
+        }
+        kind = _review("authorization.k8s.io/v1", "SelfSubjectAccessReview")
+        review = self._call("POST", _REVIEW_RIGHT, {**kind, "spec": {"resourceAttributes": attributes}})
+        return review.get("status", {}).get("allowed") is True
+
+    def close(self) -> None:
+        """Let go of the connections, if there are any."""
+        with self._connecting:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        with self._connecting:
+            client = self._client = self._client or self._connect()
+        try:
+            answer = client.call_api(
+                method,
+                f"{self._endpoint.server}{path}",
+                header_params=self._headers(),
+                body=body,
+                _request_timeout=(self._timeout, self._timeout),
+            )
+            content = answer.read()
+        except _sdk_errors() as error:
+            raise self._unanswered(error) from error
+        if not 200 <= answer.status < 300:
+            raise _refused(answer.status, content)
+        document = _document(content)
+        if document is None:
+            raise ApiProblem(
+                f"{self._endpoint.server} answers with something that no API server says",
+                status=answer.status,
+                hint="look for a proxy or a login page between this machine and the API server",
+            )
+        return document
+
+    def _connect(self) -> Any:
+        from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 - takes 0.3 s
+
+        configuration = Configuration(
+            host=self._endpoint.server,
+            tls_server_name=self._endpoint.tls_server_name or None,
+            # One request is one attempt, and no redirect is followed: the token is for this server alone.
+            retries=False,
+            # None would have the SDK look into the environment of the process, which is the caller's to pass on.
+            proxy=self._endpoint.proxy,
+            no_proxy=self._endpoint.no_proxy,
+        )
+        client = ApiClient(configuration)
+        client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = self._context()
+        return client
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "sf"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token()}"
+        return headers
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self._endpoint.ca)
+        # From Python 3.13 on certificates need extensions that those of older clusters lack; Go asks for none.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if self._endpoint.certificate is not None:
+            context.load_cert_chain(self._endpoint.certificate, self._endpoint.key)
+        return context
+
+    def _unanswered(self, error: Exception) -> ApiProblem:
+        server, causes = self._endpoint.server, list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Untrusted(f"the certificate of {server} is not accepted: {cause.verify_message}")
+        if any(isinstance(cause, TimeoutError) or "timed out" in str(cause) for cause in causes):
+            return NoAnswer(f"{server} does not answer within {self._timeout:g} s")
+        words = next(
+            (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), ""
+        )
+        return NoAnswer(f"{server} does not answer: {words or causes[-1]}")
+
+
+def _review(version: str, kind: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind}
+
+
+def _refused(status: int, content: bytes) -> ApiProblem:
+    """What the server says in a ``Status`` object, or the plain text of something in front of it."""
+    said = _document(content) or {}
+    message = str(said.get("message") or f"the API server answers with status {status}")
+    kind = Unauthorized if status == 401 else ApiProblem
+    return kind(message, status=status, reason=str(said.get("reason", "")))
+
+
+def _document(content: bytes) -> dict[str, Any] | None:
+    """The JSON object in `content`; None for anything else."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _sdk_errors() -> tuple[type[Exception], ...]:
+    """What the SDK lets through: its own errors, and those of the HTTP library under it."""
+    import urllib3.exceptions  # noqa: PLC0415, TID251 - its errors, not its requests
+    from kubernetes.client.exceptions import OpenApiException  # noqa: PLC0415 - takes 0.3 s
+
+    return (OpenApiException, urllib3.exceptions.HTTPError, OSError)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what lies under it, from the outside in: each library has its own way to wrap."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += [
+                getattr(current, "reason", None),
+                current.__cause__,
+                current.__context__,
+                *current.args,
+            ]

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sf.backends.flux.graph import API_VERSION, Start
+from sf.backends.flux.starts import find_candidates, find_starts, start_at, unreached
+from tests.fleets import Fleet, cluster, config_map, flux_kustomization, kustomization, manifest, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.tools
+
+APP = {"apps/a/c.yaml": config_map("c")}
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+def paths(fleet: Fleet, files: Mapping[str, str]) -> list[str]:
+    return [start.path for start in find_starts(fleet.graph(tree_of(files)))]
+
+
+def test_every_kustomization_that_builds_itself(fleet: Fleet) -> None:
+    files = cluster("one") | cluster("two") | APP
+    files["clusters/one/apps.yaml"] = flux_kustomization("apps", "./apps/a")
+    assert paths(fleet, files) == ["clusters/one", "clusters/two"]
+
+
+def test_what_they_build_is_no_start_however_deep(fleet: Fleet) -> None:
+    files = (
+        cluster("one")
+        | APP
+        | {
+            "clusters/one/a.yaml": flux_kustomization("a", "./level-1"),
+            "level-1/b.yaml": flux_kustomization("b", "./level-2"),
+            "level-2/c.yaml": flux_kustomization("c", "./level-3"),
+            "level-3/d.yaml": flux_kustomization("d", "./apps/a"),
+        }
+    )
+    assert paths(fleet, files) == ["clusters/one"]
+
+
+def test_a_cluster_whose_own_build_fails_is_still_there(fleet: Fleet) -> None:
+    files = cluster("one") | {"clusters/one/bad.yaml": "not: [closed"}
+    assert paths(fleet, files) == ["clusters/one"]
+    (start,) = find_starts(fleet.graph(tree_of(files)))
+    assert [finding.code for finding in fleet.graph(tree_of(files)).entry(start).findings] == ["build-failed"]
+
+
+def test_a_kustomization_around_itself_that_its_build_does_not_hold_is_from_elsewhere(fleet: Fleet) -> None:
+    files = cluster("one") | {
+        "clusters/one/kustomization.yaml": kustomization(["flux-system"]),
+        "examples/kustomization.yaml": kustomization(
+            ["c.yaml"], "patches: [{path: ks.yaml, target: {kind: X}}]"
+        ),
+        "examples/c.yaml": config_map("c"),
+        "examples/ks.yaml": flux_kustomization("theirs", "./examples"),
+    }
+    assert paths(fleet, files) == ["clusters/one"]
+
+
+def test_a_raw_kustomization_that_builds_others(fleet: Fleet) -> None:
+    files = APP | {
+        "bootstrap/root.yaml": flux_kustomization("root", "./cluster"),
+        "cluster/apps.yaml": flux_kustomization("apps", "./apps/a"),
+        "archive/old.yaml": flux_kustomization("old", "./apps/a"),
+    }
+    graph = fleet.graph(tree_of(files))
+    (start,) = find_starts(graph)
+    entry = graph.entry(start)
+    assert sorted(entry.nodes) == ["flux-system/apps", "flux-system/root"]
+    lost = unreached(find_candidates(graph, [API_VERSION]), [entry])
+    assert [(finding.subject, str(finding.location)) for finding in lost] == [
+        ("flux-system/old", "archive/old.yaml:1")
+    ]
+
+
+INSTANCE = """
+apiVersion: fluxcd.controlplane.io/v1
+kind: FluxInstance
+metadata: {name: flux, namespace: flux-system}
+spec:
+  sync: {kind: GitRepository, url: 'https://git.example.test/acme/fleet', path: clusters/one, ref: refs/heads/main}
+"""
+RELEASE = """
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: flux-instance, namespace: flux-system}
+spec:
+  chartRef: {kind: OCIRepository, name: flux-instance}
+  values: {instance: {sync: {kind: OCIRepository, path: clusters/one, name: fleet}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "root"), [(INSTANCE, "flux-system/flux-system"), (RELEASE, "flux-system/fleet")]
+)
+def test_flux_operator(fleet: Fleet, text: str, root: str) -> None:
+    files = APP | {
+        "somewhere/instance.yaml": text,
+        "clusters/one/apps.yaml": flux_kustomization("apps", "./apps/a").replace(
+            "{kind: GitRepository, name: flux-system}", "{kind: OCIRepository, name: fleet}"
+        ),
+    }
+    graph = fleet.graph(tree_of(files))
+    (start,) = find_starts(graph)
+    assert start == start_at(graph, "clusters/one")
+    entry = graph.entry(start)
+    assert sorted(entry.nodes) == sorted([root, "flux-system/apps"])
+    assert entry.nodes["flux-system/apps"].parent == root
+
+
+def test_a_part_of_a_kustomization_is_no_candidate(fleet: Fleet) -> None:
+    patch = manifest(
+        """
+        apiVersion: kustomize.toolkit.fluxcd.io/v1
+        kind: Kustomization
+        metadata: {name: apps}
+        spec: {path: ./apps/a}
+        """
+    )
+    graph = fleet.graph(tree_of(APP | {"patches/p.yaml": patch, "text.yaml": f"# {API_VERSION}\n[broken"}))
+    assert find_candidates(graph, [API_VERSION]) == []
+    assert find_starts(graph) == []
+
+
+def test_a_path_that_the_configuration_names(fleet: Fleet) -> None:
+    graph = fleet.graph(tree_of(APP))
+    assert start_at(graph, "apps/a") == Start(path="apps/a")
