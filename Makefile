@@ -8,6 +8,8 @@ OLDEST := 3.11
 VENV := .venv
 VENV_OLDEST := .venv-$(OLDEST)
 BIN := $(VENV)/bin
+# What needs no engine, no cluster and no built program.
+QUICK := not tools and not engine and not cluster and not slow
 TOOLCHAIN := $(BIN)/python -m toolchain
 
 .PHONY: help setup demo test test-fast test-oldest lint toolchain golden clean
@@ -30,11 +32,11 @@ demo: setup ## plan the example change of both modes and execute the compose one
 	$(TOOLCHAIN) run --any-engine --image busybox:1.36 -- ./examples/demo.sh
 
 test: lint toolchain $(VENV_OLDEST)/.done ## everything, against real engines
-	$(VENV_OLDEST)/bin/python -m pytest -q -m 'not tools and not engine and not slow'
+	$(VENV_OLDEST)/bin/python -m pytest -q -m '$(QUICK)'
 	$(BIN)/python -m pytest
 
 test-fast: setup ## what needs no engine and no built tools, under a minute
-	$(BIN)/python -m pytest -q -m 'not tools and not engine and not slow'
+	$(BIN)/python -m pytest -q -m '$(QUICK)'
 
 lint: setup ## formatting, style, types, architecture
 	$(BIN)/ruff format --check
