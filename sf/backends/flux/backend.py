@@ -88,8 +88,15 @@ class FluxBackend:
         """Not among the capabilities, so the lifecycle never asks for it."""
         raise Problem("the flux backend plans only", hint="run `sf plan`")
 
-    def cleanup(self, context: RuntimeContext) -> None:
-        """Nothing of its own: the workspace goes as a whole."""
+    def cleanup(self, context: RuntimeContext) -> None:  # noqa: ARG002
+        """Keep the cache within its bounds; the workspace goes as a whole."""
+        if self._repository is not None:
+            self._repository.cache.prune()
+
+    @property
+    def builds(self) -> int:
+        """How many times kustomize ran: what benchmarks count."""
+        return self._repository.renderer.builds if self._repository else 0
 
     @property
     def _ready(self) -> tuple[Repository, Comparison]:

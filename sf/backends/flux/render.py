@@ -8,8 +8,10 @@ kustomize builds it, variables are substituted object by object, common metadata
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -18,6 +20,8 @@ from sf.backends.flux.fields import decoded
 from sf.backends.flux.remote import is_remote
 from sf.backends.flux.substitute import Beyond, expand
 from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
+from sf.cache import Cache
+from sf.changes.masking import Fingerprints, masked
 from sf.models import Problem, canonical_json
 from sf.process import ProgramMissing
 from sf.workspace import write_tree
@@ -86,10 +90,14 @@ class Rendering:
 class Renderer:
     """Builds, each distinct input once. Safe to use from several threads."""
 
-    def __init__(self, kustomize: Kustomize, scratch: Path, fallback: Fallback) -> None:
+    def __init__(
+        self, kustomize: Kustomize, scratch: Path, fallback: Fallback, cache: Cache | None = None
+    ) -> None:
+        """`scratch`: a folder for the files of builds. `cache` keeps renderings between runs, if given."""
         self._kustomize = kustomize
         self._scratch = scratch
         self._fallback = fallback
+        self._cache = cache or Cache(None)
         self._known: dict[str, Rendering] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -104,8 +112,20 @@ class Renderer:
         # Whoever asks for the same meanwhile waits, rather than write the same files.
         with turn:
             if key not in self._known:
-                self._known[key] = self._run(build, self._scratch / key[:32])
+                self._known[key] = self._kept(key) or self._run_and_keep(key, build)
             return self._known[key]
+
+    def _kept(self, key: str) -> Rendering | None:
+        """The objects that an earlier run built from the same."""
+        kept = self._cache.get(_entry(key))
+        return Rendering(objects=tuple(json.loads(zlib.decompress(kept)))) if kept else None
+
+    def _run_and_keep(self, key: str, build: Build) -> Rendering:
+        rendering = self._run(build, self._scratch / key[:32])
+        # Only what is wholly known and holds no secret outlives the run.
+        if not (rendering.error or rendering.unknown or _takes_secrets(build) or _hold_secrets(rendering)):
+            self._cache.put(_entry(key), zlib.compress(canonical_json(rendering.objects), 1))
+        return rendering
 
     def _key(self, build: Build) -> str:
         variables = build.variables
@@ -167,6 +187,24 @@ class Renderer:
             kind, name = item["kind"], item["metadata"]["name"]
             raise Problem(f"substitution in {kind} {name}: {problem.message}", hint=problem.hint) from problem
         return value if isinstance(value, dict) else {}
+
+
+def _entry(key: str) -> str:
+    """The name of a rendering in the cache."""
+    return f"{key}.render"
+
+
+def _takes_secrets(build: Build) -> bool:
+    """Whether variables of the build may come from a Secret."""
+    post_build = build.spec.get("postBuild")
+    sources = post_build.get("substituteFrom") if isinstance(post_build, dict) else None
+    listed = sources if isinstance(sources, list) else []
+    return any(not isinstance(source, dict) or source.get("kind") != "ConfigMap" for source in listed)
+
+
+def _hold_secrets(rendering: Rendering) -> bool:
+    nothing = Fingerprints()
+    return any(masked(item, None, nothing)[0] != item for item in rendering.objects)
 
 
 def kustomization(tree: Tree, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:

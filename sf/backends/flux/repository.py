@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from sf.backends.flux.closure import Names
@@ -9,6 +11,8 @@ from sf.backends.flux.graph import Graph, Start
 from sf.backends.flux.render import Renderer
 from sf.backends.flux.starts import find_starts, start_at
 from sf.backends.flux.tree import Blobs, Tree
+from sf.cache import Cache, cache_folder
+from sf.ci.context import Provider
 from sf.ci.values import repository_identity
 from sf.models import Problem
 from sf.tools.flux import Flux
@@ -28,7 +32,11 @@ class Repository:
         self.kustomize = Kustomize(context.launcher, context.environ, timeout=config.deadlines.program)
         self.blobs = Blobs(self.git.read_blobs)
         flux = Flux(context.launcher, context.environ)
-        self.renderer = Renderer(self.kustomize, context.workspace.scratch / "builds", flux.envsubst)
+        on_laptop = context.ci.provider is Provider.LOCAL
+        self.cache = Cache(cache_folder(context.environ, on_laptop=on_laptop))
+        self.renderer = Renderer(
+            self.kustomize, context.workspace.scratch / "builds", flux.envsubst, self.cache
+        )
         self._names = Names()
         self._source_root = config.gitops.source_root
         self._path = config.gitops.path
@@ -92,9 +100,19 @@ class Repository:
 
     def _files_with(self, tree: str, text: str) -> frozenset[str]:
         if (tree, text) not in self._mentions:
-            inside = map(self.in_source, self.git.files_with(tree, text))
+            inside = map(self.in_source, self._searched(tree, text))
             self._mentions[tree, text] = frozenset(path for path in inside if path is not None)
         return self._mentions[tree, text]
+
+    def _searched(self, tree: str, text: str) -> list[str]:
+        """The paths of the repository whose files contain `text`, from an earlier run if it asked the same."""
+        entry = f"{hashlib.sha256(f'{tree} {text}'.encode()).hexdigest()}.mentions"
+        if kept := self.cache.get(entry):
+            found: list[str] = json.loads(kept)
+            return found
+        found = sorted(self.git.files_with(tree, text))
+        self.cache.put(entry, json.dumps(found).encode())
+        return found
 
     def _is_this(self, url: str) -> bool:
         """Whether a source with this address is the repository itself. Without an address of our own, all are."""
