@@ -6,7 +6,9 @@ that help and completion stay quick.
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -87,6 +89,20 @@ class Signals:
         return self._received
 
 
+class _Through(io.StringIO):
+    """A stream for click's own words: help and usage go through the console as everything else."""
+
+    def __init__(self, put: Callable[[str], None]) -> None:
+        super().__init__()
+        self._put = put
+
+    def write(self, text: str) -> int:
+        # click finds out what kind of stream this is by writing nothing: as bytes, which fails, and as text.
+        if text != "":
+            self._put(text)
+        return len(text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """The outside of the process, as it was when it started, and the options that every command has."""
@@ -126,6 +142,7 @@ def main() -> NoReturn:
         in_ci=any(environ.get(name) for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI")),
         width=shutil.get_terminal_size((WIDTH, 24)).columns,
     )
+    sys.stdout = _Through(console.document)
     edge = Edge(environ=environ, redactor=redactor, console=console, signals=Signals())
     code = _exit_code(edge)
     # A document that was asked for and did not arrive is a failed report; the files of a run did arrive.
@@ -142,7 +159,7 @@ def _exit_code(edge: Edge) -> int:
     try:
         code = cli.main(prog_name="sf", standalone_mode=False, obj=edge) or 0
     except click.ClickException as error:
-        error.show()
+        error.show(_Through(console.note))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _EXIT_SIGNAL + signal.SIGINT
@@ -203,6 +220,17 @@ def _wants_color(environ: Mapping[str, str]) -> bool:
     )
 
 
+class _Commit(click.ParamType[str]):
+    """Whatever names a commit. An empty name comes from a variable that is not set, and would mean HEAD."""
+
+    name = "commit"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name of the commit is empty", param, ctx)
+        return value
+
+
 class _Place(click.Path):
     """A path that has to be said: an empty one comes from a variable that is not set, and would mean ``.``."""
 
@@ -250,10 +278,10 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 _base = click.option(
-    "--base", metavar="COMMIT", help="Compare with this commit or branch, instead of what the event names."
+    "--base", type=_Commit(), help="Compare with this commit or branch, instead of what the event names."
 )
 _head = click.option(
-    "--head", metavar="COMMIT", help="Look at this commit or branch, instead of what is checked out."
+    "--head", type=_Commit(), help="Look at this commit or branch, instead of what is checked out."
 )
 _compared = _options(_base, _head)
 _out_dir = click.option(
@@ -285,6 +313,13 @@ _run_options = _options(
 )
 
 
+def _digest(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    digest = value.strip().lower()
+    if value and not re.fullmatch("[0-9a-f]{64}", digest):
+        raise click.BadParameter("it has to be the 64 hexadecimal digits that `sf plan` prints")
+    return digest
+
+
 @cli.command()
 @_run_options
 @click.pass_obj
@@ -296,6 +331,20 @@ def plan(edge: Edge, /, **options: Any) -> int:
 @cli.command()
 @_run_options
 @click.option("--dry-run", is_flag=True, help="Stop after planning.")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=_Place(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Refuse unless this run plans exactly what the plan.json in FILE says. Nothing is taken from it.",
+)
+@click.option(
+    "--change-digest",
+    default="",
+    callback=_digest,
+    metavar="SHA256",
+    help="Refuse unless the change has this digest, which the plan of its pull request told.",
+)
 @click.pass_obj
 def reconcile(edge: Edge, /, *, dry_run: bool, **options: Any) -> int:
     """Plan, then do what the plan says."""
@@ -323,11 +372,14 @@ def _lifecycle(
     output: str,
     diffs: bool,
     detailed_exitcode: bool,
+    plan_file: Path | None = None,
+    change_digest: str = "",
 ) -> int:
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
     session = edge.session()
     config, context = sessions.load(session, dry_run=dry_run, base=base, head=head)
+    context.approval = sessions.approval(plan_file, change_digest)
     sessions.run(session, config, context, sessions.Printing(out_dir=out_dir, output=output, diffs=diffs))
     changed = context.plan is not None and context.plan.has_changes
     return EXIT_CHANGES if detailed_exitcode and changed else 0

@@ -21,10 +21,8 @@ from sf.models import (
     Phase,
     PhaseEnded,
     PhaseStarted,
-    PlanReady,
     Problem,
     Record,
-    Verdict,
     pretty_json,
 )
 from sf.process import Launcher
@@ -32,6 +30,7 @@ from sf.report import markdown, terminal
 from sf.report.annotations import annotate
 from sf.report.delivery import CIFiles, deliver
 from sf.report.scrubbing import scrubbed
+from sf.runtime.approval import Approval
 from sf.runtime.context import RuntimeContext, detect_invoker
 from sf.runtime.errors import LifecycleError
 from sf.runtime.phase import run_lifecycle
@@ -176,9 +175,13 @@ def run(session: Session, config: Config, context: RuntimeContext, printing: Pri
 
     def listen(event: Event) -> None:
         progress(event)
-        if isinstance(event, PlanReady) and not context.dry_run and event.plan.verdict is not Verdict.FAILED:
+        if isinstance(event, PhaseStarted) and event.phase is Phase.EXECUTE:
             begun = Record(
-                mode=config.mode, backend=config.backend, dry_run=False, plan=event.plan, links=context.links
+                mode=config.mode,
+                backend=config.backend,
+                dry_run=False,
+                plan=context.plan,
+                links=context.links,
             )
             warn(comment(scrubbed(begun, session.redactor)))
 
@@ -194,6 +197,22 @@ def run(session: Session, config: Config, context: RuntimeContext, printing: Pri
         session.console.note(f"reports: {_shown(out.path)}")
 
     run_lifecycle(config, context, events=listen, reporters=[report])
+
+
+def approval(plan_file: Path | None, change_digest: str) -> Approval | None:
+    """What a reviewer approved, as the command line names it; None if it names nothing.
+
+    Raises `LifecycleError` of phase load when the file is no plan, or one that was edited.
+    """
+    from sf.report.reading import read_plan  # noqa: PLC0415 - pydantic costs more than a short command
+
+    if plan_file is None and not change_digest:
+        return None
+    try:
+        plan = read_plan(plan_file) if plan_file else None
+    except Problem as problem:
+        raise LifecycleError(Phase.LOAD, "", problem.message, problem) from problem
+    return Approval(plan=plan, change_digest=change_digest)
 
 
 def _comment(session: Session, config: Config, context: RuntimeContext) -> Callable[[Record], str]:

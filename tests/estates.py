@@ -86,8 +86,8 @@ class Estate:
         return load_config(data, environ=settings)
 
     def context(self, *, dry_run: bool = True, **about: Any) -> RuntimeContext:
-        """`about`: fields of the CI context, and ``base``, ``head`` and ``environ`` of the run."""
-        run = {name: about.pop(name) for name in ("base", "head") if name in about}
+        """`about`: fields of the CI context, and ``base``, ``head``, ``approval`` and ``environ`` of the run."""
+        run = {name: about.pop(name) for name in ("base", "head", "approval") if name in about}
         environ = {**self.environ, **about.pop("environ", {})}
         defaults = {"provider": Provider.LOCAL, "event": EventKind.UNKNOWN, "trust": Trust.TRUSTED}
         ci = CIContext(**{**defaults, **about})

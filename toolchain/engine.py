@@ -57,6 +57,8 @@ class Engine:
         """The process id of dockerd."""
         self.socket = f"unix://{slot.socket}"
         """Where the engine answers, as a value for DOCKER_HOST."""
+        self.folder = slot.run
+        """Where it keeps what lives as long as it does, at a short path."""
         self.environment = slot.environment
         """PATH, DOCKER_HOST and DOCKER_CONFIG for the docker command with compose and buildx."""
         self.enter = ("nsenter", f"--net=/proc/{pid}/ns/net", "--")

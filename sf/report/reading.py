@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from sf.models import PLAN_SCHEMA, RESULT_SCHEMA, LifecyclePlan, Phase, Problem, Record
+from sf.models import (
+    PLAN_SCHEMA,
+    RESULT_SCHEMA,
+    Change,
+    LifecyclePlan,
+    Phase,
+    Problem,
+    Record,
+    Verdict,
+)
 from sf.report.wording import clipped
 
 if TYPE_CHECKING:
@@ -51,6 +60,40 @@ def read_record(out_dir: Path) -> Record:
     record = _record(document, plan)
     _require_same(_RESULT, document, record.result_document())
     return record
+
+
+def read_plan(file: Path) -> LifecyclePlan:
+    """The plan that was saved in `file`, for comparing.
+
+    Raises `Problem` when it cannot be read, is no plan of this version or was changed since.
+    """
+    return _plan(_read(file, PLAN_SCHEMA))
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``plan.json``."""
+    schema = _PLANS.json_schema(mode="serialization")
+    properties = schema["properties"]
+    del properties["dry_run"]
+    digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    properties |= {
+        "schema": {"const": PLAN_SCHEMA},
+        "counts": {
+            "type": "object",
+            "properties": {change.value: {"type": "integer", "minimum": 0} for change in Change},
+            "required": [change.value for change in Change],
+            "additionalProperties": False,
+        },
+        "verdict": {"enum": [verdict.value for verdict in Verdict]},
+        "digest": digest,
+        "change_digest": digest,
+    }
+    for definition in (schema, *schema["$defs"].values()):
+        if definition.get("type") == "object":
+            # A plan is written whole: fields that are empty are there as well.
+            definition["required"] = sorted(definition["properties"])
+            definition["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:{PLAN_SCHEMA}", **schema}
 
 
 def _plan(document: Mapping[str, Any]) -> LifecyclePlan:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sf.ci.context import CIContext
     from sf.models import Event, LifecyclePlan, LifecycleResult
+    from sf.runtime.approval import Approval
     from sf.runtime.backend import LifecycleBackend
 
 
@@ -84,6 +85,7 @@ class RuntimeContext:
 
     `environ` is the environment as the edge read it, once; nothing below reads the process's own. `workspace`,
     `launcher` and `redactor` are the doors of this run. `base` and `head` override the compared revisions.
+    A plan that is not what `approval` says is refused before anything is executed.
     """
 
     ci: CIContext
@@ -99,6 +101,7 @@ class RuntimeContext:
     head: str | None = None
     writes_to_forge: bool = False
     live_progress: bool = False
+    approval: Approval | None = None
     plan: LifecyclePlan | None = field(default=None, init=False)
     result: LifecycleResult | None = field(default=None, init=False)
     emit: Callable[[Event], None] = field(default=lambda _event: None, init=False)

@@ -106,6 +106,8 @@ class _Run:
                 context.plan = plan = backend.plan(config, context)
                 self._emit(PlanReady(plan=plan))
                 self._refuse_errors(plan)
+                if context.approval:
+                    context.approval.check(plan)
             if context.dry_run:
                 return
             with self._entered(Phase.EXECUTE):

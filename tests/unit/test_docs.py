@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sf.ci.neutral import VARIABLES
 from sf.config import reference
+from sf.models import pretty_json
+from sf.report.reading import plan_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,10 @@ def test_the_table_of_configuration_keys(golden: Callable[[str, bytes], None]) -
 def test_the_table_of_neutral_variables(golden: Callable[[str, bytes], None]) -> None:
     rows = "".join(f"| `{name}` | {variable.meaning} |\n" for name, variable in VARIABLES.items())
     golden(f"{DOCS}/variables.md", (VARIABLES_TABLE + rows).encode())
+
+
+def test_the_schema_of_plans(golden: Callable[[str, bytes], None]) -> None:
+    golden(f"{DOCS}/plan.schema.json", pretty_json(plan_schema()))
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:

@@ -703,3 +703,44 @@ def test_reading_yaml_does_not_load_the_configuration_models() -> None:
     script = "import sys, sf.documents; print('pydantic' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", True),
+        ("On", True),
+        ("n", False),
+        ("OFF", False),
+        ("'yes'", "yes"),
+        ("yEs", "yEs"),
+        ("~", None),
+        ("0123", 83),
+        ("1e3", 1000),
+        ("12:30:45", "12:30:45"),
+        ("2001-01-01", "2001-01-01"),
+        ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00Z"),
+        ("18446744073709551615", 18446744073709551615.0),
+        ("=", "="),
+    ],
+)
+def test_yaml_1_1_makes_other_values(text: str, value: object) -> None:
+    assert documents.load_yaml11(f"a: {text}", path="x") == {"a": value}
+
+
+def test_yaml_1_1_takes_the_last_of_equal_keys_and_the_first_document() -> None:
+    assert documents.load_yaml11("a: 1\na: 2\n---\nb: 3\n", path="x") == {"a": 2}
+    assert documents.load_yaml11("on: 1\n'on': 2\n1.50: 3\n", path="x") == {"true": 1, "on": 2, "1.5": 3}
+    assert documents.load_yaml11("# nothing\n", path="x") is None
+
+
+def test_yaml_1_1_keeps_every_bound() -> None:
+    for text in ("a: [", "&a [*a]", "[" * 1000, "a: .inf", "\0"):
+        with pytest.raises(Problem):
+            documents.load_yaml11(text, path="x")
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "x: &x {y: *x}"])
+def test_aliases_without_end_have_a_class_of_their_own(text: str) -> None:
+    with pytest.raises(documents.EndlessAliases):
+        documents.load(text, path="x")
