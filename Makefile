@@ -50,6 +50,9 @@ toolchain: setup ## the real engines, built or found once, outside of the checko
 golden: setup ## write the golden files anew; read the difference before committing it
 	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py --update-golden
 
+bench: toolchain ## what sf costs, as ratios that have to hold
+	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py
+
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
