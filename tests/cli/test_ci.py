@@ -1,0 +1,231 @@
+"""Whole jobs of every forge: `sf run` with the checkout, the variables and the payload that the forge would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import fleets
+from tests.cli.command import document
+
+if TYPE_CHECKING:
+    from tests.cli.command import Command, Ended
+    from tests.repositories import Repository
+    from toolchain.engine import Engine
+
+pytestmark = pytest.mark.tools
+
+PAYLOADS = Path(__file__).parents[1] / "unit/ci/payloads"
+SERVER, NAME = fleets.URL.removesuffix("/acme/fleet"), "acme/fleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A runner that checked out a clone of `origin`. Its ids replace those of the recorded payloads."""
+
+    command: Command
+    clone: Repository
+    base: str
+    change: str
+    merge: str
+
+    def run(self, *arguments: str, **environ: str) -> Ended:
+        return self.command(*arguments, cwd=self.clone.root, SF_CONFIG_REPORT__COMMENT="off", **environ)
+
+    def actions(self, event: str, payload: str, ref: str, commit: str) -> dict[str, str]:
+        """Check `commit` out, and the variables of an Actions runner for it."""
+        self.clone.git("switch", "--quiet", "--detach", commit)
+        text = (PAYLOADS / f"{payload}.json").read_text()
+        for letter, real in (("a", self.base), ("b", commit), ("c", self.change), ("9", self.merge)):
+            text = text.replace(letter * 40, real)
+        file = self.command.root / "event.json"
+        file.write_text(text)
+        return {
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": event,
+            "GITHUB_EVENT_PATH": str(file),
+            "GITHUB_REF": ref,
+            "GITHUB_SHA": commit,
+            "GITHUB_SERVER_URL": SERVER,
+            "GITHUB_REPOSITORY": NAME,
+            "GITHUB_WORKSPACE": str(self.clone.root),
+            "GITHUB_STEP_SUMMARY": str(self.command.root / "summary"),
+            "GITHUB_OUTPUT": str(self.command.root / "outputs"),
+        }
+
+    @property
+    def summary(self) -> str:
+        return (self.command.root / "summary").read_text()
+
+    def document(self, name: str) -> dict[str, Any]:
+        return document(self.clone.root, name)
+
+
+def job(command: Command, origin: Repository) -> Job:
+    base, change = origin.git("rev-parse", "main"), origin.head
+    origin.git("switch", "--quiet", "main")
+    origin.git("switch", "--quiet", "--create", "merged")
+    origin.git("merge", "--quiet", "--no-ff", "--message=merge", "change")
+    merge = origin.head
+    origin.git("switch", "--quiet", "main")
+    clone = origin.clone(command.root / "clone")
+    return Job(command, clone, base, change, merge)
+
+
+@pytest.fixture
+def fleet_job(equipped: Command, fleet: Repository) -> Job:
+    return job(equipped, fleet)
+
+
+@pytest.fixture
+def estate_job(equipped: Command, estate: Repository) -> Job:
+    return job(equipped, estate)
+
+
+PULL = ("pull_request", "github-pull_request", "refs/pull/42/merge")
+FORK = ("pull_request", "github-pull_request-fork", "refs/pull/42/merge")
+
+
+def test_a_pull_request_is_planned(fleet_job: Job) -> None:
+    github = fleet_job.actions(*PULL, fleet_job.merge)
+    done = fleet_job.run("run", "--detailed-exitcode", **github)
+    assert done.code == 20, done.err
+    plan = fleet_job.document("plan.json")
+    assert (plan["base"], plan["commit"]) == (fleet_job.base, fleet_job.merge)
+    assert [action["name"] for action in plan["actions"]] == ["flux-system/app"]
+    assert plan["dry_run"] is True
+    assert "flux-system/app" in fleet_job.summary
+    assert "has-changes" in (fleet_job.command.root / "outputs").read_text()
+
+
+def test_a_pull_request_of_a_fork_is_planned_and_never_executed(estate_job: Job) -> None:
+    github = estate_job.actions(*FORK, estate_job.merge)
+    done = estate_job.run("run", **github)
+    assert done.code == 0, done.err
+    assert estate_job.document("plan.json")["dry_run"] is True
+    estate_job.run("reconcile", **github).refuses(
+        11,
+        "resolve[compose]: a pull_request event is not trusted here, so nothing is executed",
+        "run `sf plan` on it; reconcile from a push to the default branch",
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "payload", "ref"),
+    [
+        ("schedule", "github-schedule", "refs/heads/main"),
+        ("workflow_dispatch", "github-workflow_dispatch", "refs/heads/main"),
+        ("push", "github-push", "refs/heads/change"),
+        ("release", "github-release", "refs/tags/v1.2.0"),
+    ],
+)
+def test_other_events_are_planned(event: str, payload: str, ref: str, fleet_job: Job) -> None:
+    done = fleet_job.run("run", **fleet_job.actions(event, payload, ref, fleet_job.change))
+    assert done.code == 0, done.err
+    plan = fleet_job.document("plan.json")
+    assert plan["dry_run"] is True
+    assert plan["commit"] == fleet_job.change
+    changed = event == "push" or event == "release"
+    assert bool(plan["counts"]["change"]) == changed
+
+
+def test_a_broken_plan_fails_the_job(fleet_job: Job) -> None:
+    github = fleet_job.actions(*PULL, fleet_job.merge)
+    Path(github["GITHUB_EVENT_PATH"]).unlink()
+    fleet_job.run("run", **github).refuses(
+        10, "load: ...: the event payload cannot be read: ...", "mount ..."
+    )
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_push_to_the_default_branch_deploys(deploying: Command, estate: Repository, engine: Engine) -> None:
+    pushed = job(deploying, estate)
+    github = pushed.actions("push", "github-push", "refs/heads/main", pushed.merge)
+    done = pushed.run("run", "--detailed-exitcode", **github)
+    assert done.code == 20, done.err
+    assert '"LEVEL=loud"' in engine.docker("inspect", "web-web-1")
+    result = pushed.document("result.json")
+    assert [(action["name"], action["outcome"]) for action in result["actions"]] == [
+        ("localhost/web", "done")
+    ]
+    assert "localhost/web" in pushed.summary
+    # The runner does it again: there is nothing left to do.
+    again = pushed.run("run", **github)
+    assert (again.code, pushed.document("result.json")["actions"][0]["outcome"]) == (0, "unchanged"), (
+        again.err
+    )
+
+
+def gitlab(job: Job, **more: str) -> dict[str, str]:
+    job.clone.git("switch", "--quiet", "--detach", more["CI_COMMIT_SHA"])
+    return {
+        "CI": "true",
+        "GITLAB_CI": "true",
+        "CI_DEFAULT_BRANCH": "main",
+        "CI_PROJECT_ID": "7",
+        "CI_PROJECT_URL": fleets.URL,
+        "CI_PROJECT_DIR": str(job.clone.root),
+        "CI_SERVER_URL": SERVER,
+        **more,
+    }
+
+
+MERGE_REQUEST = {
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_MERGE_REQUEST_IID": "42",
+    "CI_MERGE_REQUEST_PROJECT_ID": "7",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "7",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "change",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+}
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_merge_request_is_planned(fleet_job: Job, *, merged: bool) -> None:
+    change = {
+        **MERGE_REQUEST,
+        "CI_COMMIT_SHA": fleet_job.merge if merged else fleet_job.change,
+        **(
+            {
+                "CI_MERGE_REQUEST_EVENT_TYPE": "merged_result",
+                "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": fleet_job.change,
+                "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": fleet_job.base,
+            }
+            if merged
+            else {"CI_MERGE_REQUEST_EVENT_TYPE": "detached"}
+        ),
+    }
+    done = fleet_job.run("run", **gitlab(fleet_job, **change))
+    assert done.code == 0, done.err
+    plan = fleet_job.document("plan.json")
+    assert plan["base"] == fleet_job.base
+    assert plan["counts"]["change"] == 1
+
+
+def test_a_pull_request_at_gitea_is_planned(fleet_job: Job) -> None:
+    """There is no merge commit: the merge is computed, on top of what the target branch has."""
+    event = ("pull_request", "gitea-pull_request", "refs/pull/42/head")
+    gitea = {**fleet_job.actions(*event, fleet_job.change), "GITEA_ACTIONS": "true"}
+    done = fleet_job.run("run", "--detailed-exitcode", **gitea)
+    assert done.code == 20, done.err
+    plan = fleet_job.document("plan.json")
+    assert plan["base"] == fleet_job.base
+    assert plan["counts"]["change"] == 1
+
+
+def test_a_log_that_the_runner_reads_holds_no_foreign_command(fleet_job: Job) -> None:
+    """A file of the repository, whose name is printed, gives the runner no orders."""
+    name = "app/::add-mask::x\n::error::pwned"
+    fleet_job.clone.git("switch", "--quiet", "--detach", fleet_job.change)
+    commit = fleet_job.clone.commit({name: "data", "app/kustomization.yaml": f"resources: [{name!r}]\n"})
+    done = fleet_job.run("plan", **fleet_job.actions("push", "github-push", "refs/heads/change", commit))
+    lines = (done.out + done.err).splitlines()
+    assert not any(
+        line.lstrip().startswith("::") and "pwned" in line.partition("::error")[0] for line in lines
+    )
+    assert not any(line.lstrip().startswith(("::add-mask", "::error::pwned")) for line in lines)

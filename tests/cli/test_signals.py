@@ -1,0 +1,173 @@
+"""Signals at named points of every phase: a fake on PATH says that it is reached, and then hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.cli.command import document
+
+if TYPE_CHECKING:
+    from tests.cli.command import Command, Running
+    from tests.repositories import Repository
+
+pytestmark = pytest.mark.tools
+
+# A runner of GitHub kills 10 s after its first signal; what is stopped in 7 s has time to spare on a busy machine.
+SOON: Final = 7.0
+# By its full path: some programs get an empty PATH.
+_SLEEP: Final = shutil.which("sleep")
+KIND: Final = f"exec {_SLEEP} 300"
+STUBBORN: Final = f"trap '' INT TERM; while :; do {_SLEEP} 0.1; done"
+
+
+def hanging(command: Command, program: str, pattern: str, how: str = KIND) -> str:
+    """A PATH on which `program` hangs when its arguments match `pattern`, and says so by a file."""
+    real = shutil.which(program, path=command.environ["PATH"])
+    reached = command.root / "reached"
+    script = f'case "$*" in {pattern}) : >{reached}; {how};; esac\nexec {real} "$@"'
+    return command.path_with(program, script)
+
+
+def stopped(command: Command, running: Running, signum: Signals) -> None:
+    """Signal the run. It says so, ends in time with the code of a shell, and leaves nothing."""
+    running.send(signum)
+    ended, seconds = running.ended()
+    assert ended.code == 128 + signum, ended
+    assert "Traceback" not in ended.err
+    assert f"stopped by {signum.name}\n" in ended.err
+    command.left_nothing()
+    assert seconds < SOON
+
+
+@pytest.mark.parametrize("signum", [SIGINT, SIGTERM, SIGHUP])
+@pytest.mark.parametrize(
+    ("phase", "program", "pattern"),
+    [
+        ("load", "git", "*rev-parse*--show-toplevel*"),
+        ("validate", "kustomize", "version"),
+        ("plan", "kustomize", "build*"),
+    ],
+)
+def test_a_plan(
+    signum: Signals, phase: str, program: str, pattern: str, *, equipped: Command, fleet: Repository
+) -> None:
+    running = equipped.start("plan", cwd=fleet.root, PATH=hanging(equipped, program, pattern))
+    running.wait_for((equipped.root / "reached").exists)
+    stopped(equipped, running, signum)
+    if phase == "load":
+        assert not (fleet.root / "sf-out").exists()
+    else:
+        failure = document(fleet.root, "result.json")["failure"]
+        assert (failure["phase"], failure["message"]) == (phase, "the run was interrupted")
+
+
+@pytest.mark.parametrize("command", ["gitops impact", "doctor"])
+def test_a_command_that_only_looks(command: str, equipped: Command, fleet: Repository) -> None:
+    path = hanging(equipped, "kustomize", "*")
+    running = equipped.start(*command.split(), cwd=fleet.root, PATH=path)
+    running.wait_for((equipped.root / "reached").exists)
+    stopped(equipped, running, SIGINT)
+
+
+@pytest.mark.parametrize("signum", [SIGINT, SIGTERM])
+def test_a_program_that_does_not_listen(signum: Signals, equipped: Command, fleet: Repository) -> None:
+    path = hanging(equipped, "kustomize", "build*", STUBBORN)
+    running = equipped.start("plan", cwd=fleet.root, PATH=path)
+    running.wait_for((equipped.root / "reached").exists)
+    stopped(equipped, running, signum)
+
+
+def test_a_second_signal_changes_nothing(equipped: Command, fleet: Repository) -> None:
+    """As a runner does it: INT first, and TERM while the first is still being dealt with."""
+    path = hanging(equipped, "kustomize", "build*", STUBBORN)
+    running = equipped.start("plan", cwd=fleet.root, PATH=path)
+    running.wait_for((equipped.root / "reached").exists)
+    running.send(SIGINT)
+    time.sleep(0.2)
+    running.send(SIGINT)
+    time.sleep(0.2)
+    running.send(SIGTERM)
+    ended, seconds = running.ended()
+    assert (ended.code, seconds < SOON) == (128 + SIGINT, True)
+    equipped.left_nothing()
+    assert document(fleet.root, "result.json")["failure"]["message"] == "the run was interrupted"
+
+
+@pytest.mark.parametrize("signum", [SIGINT, SIGTERM])
+def test_during_the_report(signum: Signals, equipped: Command, fleet: Repository, tmp_path: Path) -> None:
+    """A summary that nobody reads holds up the report after its files are written."""
+    pipe = tmp_path / "summary"
+    os.mkfifo(pipe)
+    running = equipped.start("plan", cwd=fleet.root, GITHUB_STEP_SUMMARY=str(pipe))
+    running.wait_for((fleet.root / "sf-out/summary.md").exists)
+    running.wait_for(lambda: waits_for_a_reader(running.process.pid))
+    stopped(equipped, running, signum)
+    assert document(fleet.root, "plan.json")["verdict"] == "incomplete"
+
+
+def waits_for_a_reader(pid: int) -> bool:
+    """Whether the process is inside of ``open`` (257 is openat on x86-64, 56 on arm64)."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/syscall").read_text().split()[0] in {"257", "56"}
+    return False
+
+
+@pytest.mark.parametrize("signum", [SIGINT, SIGTERM])
+def test_during_cleanup(signum: Signals, equipped: Command, fleet: Repository) -> None:
+    running = equipped.start("plan", cwd=fleet.root)
+    running.wait_for(lambda: running.says("\nreport   done"))
+    running.process.send_signal(signum)
+    ended, _ = running.ended()
+    # The run may have been over.
+    assert ended.code in {128 + signum, 0}
+    equipped.left_nothing()
+    assert document(fleet.root, "plan.json")["verdict"] == "incomplete"
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [SIGINT, SIGTERM])
+def test_a_deployment(signum: Signals, deploying: Command, estate: Repository) -> None:
+    path = hanging(deploying, "docker", "*compose*up*")
+    running = deploying.start("reconcile", cwd=estate.root, PATH=path)
+    running.wait_for((deploying.root / "reached").exists)
+    stopped(deploying, running, signum)
+    result = document(estate.root, "result.json")
+    assert result["failure"]["phase"] == "execute"
+    assert result["failure"]["message"] == "the run was interrupted"
+
+
+def test_a_killed_run_is_swept(equipped: Command, fleet: Repository) -> None:
+    path = hanging(equipped, "kustomize", "build*")
+    running = equipped.start("plan", cwd=fleet.root, PATH=path)
+    running.wait_for((equipped.root / "reached").exists)
+    running.process.send_signal(SIGKILL)
+    ended, _ = running.ended()
+    assert ended.code == -SIGKILL
+    left = equipped.leftovers
+    assert left
+    # What it started lives on, as nobody was left to stop it.
+    for pid, _, _ in equipped.children():
+        os.kill(pid, signal.SIGKILL)
+    swept = equipped("cleanup")
+    assert swept.code == 0
+    assert all(f"removed {path}\n" in swept.err for path in left)
+
+
+def test_a_living_run_is_not_swept(equipped: Command, fleet: Repository) -> None:
+    path = hanging(equipped, "kustomize", "build*")
+    running = equipped.start("plan", cwd=fleet.root, PATH=path)
+    running.wait_for((equipped.root / "reached").exists)
+    held = equipped.leftovers
+    assert "nothing was left behind" in equipped.beside("cleanup").err
+    assert equipped.leftovers == held
+    stopped(equipped, running, SIGTERM)
