@@ -44,6 +44,7 @@ _SECRET_ENDINGS: Final = (
     "_PASSWORD",
     "_SECRET",
     "_SECRET_KEY",
+    "_ACCESS_KEY",
     "_PRIVATE_KEY",
     "_API_KEY",
     "_SSH_KEY",

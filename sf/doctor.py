@@ -283,6 +283,8 @@ def _temporary_files(workspace: Workspace) -> tuple[Check, Path]:
 def _ask_all(session: Session, home: Path) -> dict[str, _Answer]:
     """The answers by name, asked for at the same time."""
     launcher = Launcher(session.redactor)
+    # The pool waits for its threads, wherever in it the exception of a signal strikes.
+    session.on_signal(launcher.cancel)
     environ = {**inherited(session.environ), "LC_ALL": "C.UTF-8", "HOME": str(home)}
     # Where the plugins of the docker command may be.
     own_home = session.environ.get("HOME", "")

@@ -1,1 +1,1 @@
-"""What a change does to objects and services: differences, masking, dangers. Pure functions, for every backend."""
+"""What a change does to Kubernetes objects and compose services: pure functions from two states to words."""

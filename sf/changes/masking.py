@@ -1,7 +1,20 @@
-"""Secret values are never shown. With a key they have a fingerprint, without one they are the same or not.
+"""What may be shown of two states of an object: everything but its secrets.
 
-A plain hash of a password can be guessed, so there is none. A fingerprint is an HMAC under ``SF_FINGERPRINT_KEY``
-and covers where the value stands, so that two equal passwords of two objects do not give each other away.
+A secret value is shown as a fingerprint that only the holder of a key can compute, so values that are easy to
+guess cannot be tried out on a published plan. Without a key nothing but "changed" is said. Every fingerprint
+depends on the object and on the place in it: an equal password somewhere else has another one, because who reuses
+a password has no wish to see that published. The same place before and after the change has the same one.
+
+Hidden are
+- everything in a Secret but its metadata, its type and the names of its keys;
+- the annotation in which ``kubectl apply`` keeps a copy of an object;
+- the value beside a ``name`` that sounds like a secret (environment variables, of any kind of object), and
+  `--password=...` in the arguments of a program;
+- values whose key sounds like one in ``spec.values`` of a HelmRelease and ``spec.postBuild.substitute`` of a
+  Kustomization; and in all these places URLs that carry a password.
+
+A literal in a pod is no secret to Kubernetes, but people put passwords there, and a plan is read by more people
+than a repository. The values of a ConfigMap are shown. What SOPS encrypted shows which ciphertext it is.
 """
 
 from __future__ import annotations
@@ -10,27 +23,59 @@ import base64
 import binascii
 import hashlib
 import hmac
-from itertools import zip_longest
+import re
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sf.models import Problem
+from sf.changes.manifest import HELM_GROUP, KUSTOMIZE_GROUP, at, entries, identity, mapping, text
+from sf.models import Problem, canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sf.changes.manifest import Identity
+
+    Hide = Callable[[str, Any], "_Hidden"]
 
 KEY_VARIABLE: Final = "SF_FINGERPRINT_KEY"
 SHORTEST_KEY: Final = 32
+"""In bytes, as the HMAC has."""
 HIDDEN: Final = "(hidden)"
 HIDDEN_CHANGED: Final = "(hidden, changed)"
-_SHOWN: Final = 16
-_APART: Final = "\0"
-_SECRET_WORDS: Final = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "APIKEY", "API_KEY", "PRIVATE_KEY")
-# SOPS writes its ciphertexts so, whatever the format of the file (getsops/sops, README, "Encrypting").
-_ENCRYPTED: Final = "ENC["
+
+_SHOWN: Final = 16  # hexadecimal digits, 64 bits
+_COPY: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_OPEN_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "type", "immutable"})
+_CIPHERTEXT: Final = re.compile(
+    r"ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]*,tag:[A-Za-z0-9+/=]*,type:[a-z]+\]"
+)
+_RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "age": ("recipient",),
+    "pgp": ("fp",),
+    "kms": ("arn",),
+    "gcp_kms": ("resource_id",),
+    "azure_kv": ("vault_url", "name"),
+    "hc_vault": ("vault_address", "engine_path", "key_name"),
+}
+
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_PARTS: Final = (
+    *("password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey"),
+    *("accesskey", "encryptionkey", "signingkey", "masterkey"),
+)
+_SECRET_WORDS: Final = frozenset({"pass", "pwd", "auth", "dsn", "salt"})
+_REFERENCE_ENDS: Final = frozenset({"file", "path", "dir", "name", "namespace", "ref", "url", "uri", "type"})
+_NO_SECRETS: Final = frozenset({"topologykey", "publickey"})
+_ARGUMENT: Final = re.compile(r"--?([A-Za-z][\w.-]*)=.+", re.DOTALL)
+_URL_PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 class Fingerprints:
-    """Fingerprints under one key; without a key there are none, and callers say "changed" instead."""
+    """Turns values into something that is equal when they are, under a key that stays in the CI.
+
+    Without a key there are no fingerprints, and only "changed" can be said.
+    """
 
     def __init__(self, key: str = "") -> None:
         """Raises `Problem` for a key that is too short to keep guesses away."""
@@ -43,152 +88,307 @@ class Fingerprints:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Fingerprints:
+        """With the key in ``SF_FINGERPRINT_KEY``, or without one. Raises `Problem` as the constructor does."""
         return cls(environ.get(KEY_VARIABLE, ""))
 
     def __bool__(self) -> bool:
+        """Whether there is a key."""
         return bool(self._key)
 
     @property
     def key_id(self) -> str:
         """Which key it is, without telling the key; empty when there is none."""
-        return self._hmac("sf fingerprint key") if self._key else ""
+        return self._digest(b"key id") if self._key else ""
 
-    def of(self, value: str, context: str) -> str:
-        """`value` at the place `context`, as something that is equal when both are. Only with a key."""
-        return f"hmac-sha256:{self._hmac(f'{context}{_APART}{value}')}"
+    def of(self, value: bytes | str, context: str) -> str:
+        """The fingerprint of `value` at the place that `context` names. Raises `ValueError` without a key."""
+        if not self._key:
+            raise ValueError("a fingerprint needs a key")
+        return f"hmac-sha256:{self._digest(b'value', _bytes(context), _bytes(value))}"
 
-    def pair(self, before: str | None, after: str | None, context: str) -> tuple[str | None, str | None]:
+    def pair(
+        self, before: bytes | str | None, after: bytes | str | None, context: str
+    ) -> tuple[str | None, str | None]:
         """Both states of a secret as they may be shown beside each other; None stays None."""
+        return self._shown(before, None, context), self._shown(after, before, context)
+
+    def _shown(self, value: bytes | str | None, earlier: bytes | str | None, context: str) -> str | None:
+        if value is None:
+            return None
         if self._key:
-            return tuple(None if value is None else self.of(value, context) for value in (before, after))  # type: ignore[return-value]
-        changed = before is not None and after is not None and before != after
-        return (
-            None if before is None else HIDDEN,
-            None if after is None else HIDDEN_CHANGED if changed else HIDDEN,
-        )
+            return self.of(value, context)
+        return HIDDEN if earlier is None or _bytes(earlier) == _bytes(value) else HIDDEN_CHANGED
 
-    def _hmac(self, text: str) -> str:
-        data = text.encode("utf-8", "surrogateescape")
-        return hmac.new(self._key, data, hashlib.sha256).hexdigest()[:_SHOWN]
+    def _digest(self, *parts: bytes) -> str:
+        # With the length before each part no two lists of parts give one message.
+        message = b"".join(len(part).to_bytes(8) + part for part in parts)
+        return hmac.new(self._key, message, "sha256").hexdigest()[:_SHOWN]
 
 
-def masked(
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Two states of an object as they may be shown, and what is to be said beside them, a sentence each."""
+
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+
+def mask_pair(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, fingerprints: Fingerprints
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Two states of one Kubernetes object with every secret value replaced; either may be missing.
+) -> Masked:
+    """Both states of one Kubernetes object without its secrets; the items of a List included.
 
-    Secret are the values of a Secret, ciphertexts of SOPS, and environment values whose names say so.
+    Equal secrets come out equal however they are written: ``stringData`` is merged into ``data`` as the API
+    server does it. The metadata of SOPS is left out, and who can decrypt is a note when that changes.
     """
-    old, new = _Masker(fingerprints).pair(_opened(before), _opened(after), ())
-    return old, new
+    old, new = _Side(), _Side()
+    hidden_before = None if before is None else _masked(before, old)
+    hidden_after = None if after is None else _masked(after, new)
+    notes = () if before is None or after is None else tuple(_recipient_notes(before, after))
+    return Masked(
+        before=_revealed(hidden_before, lambda hidden: old.shown(hidden, fingerprints)),
+        after=_revealed(hidden_after, lambda hidden: new.shown(hidden, fingerprints, beside=old)),
+        notes=notes,
+    )
 
 
-class _Masker:
-    def __init__(self, fingerprints: Fingerprints) -> None:
-        self._fingerprints = fingerprints
+def names_secret(name: str) -> bool:
+    """Whether people keep secrets under `name`: ``DB_PASSWORD`` and ``apiKey``, not ``secretName``."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    joined = "".join(words)
+    if not words or words[-1] in _REFERENCE_ENDS or "existing" in words or joined in _NO_SECRETS:
+        return False
+    return (
+        any(part in joined for part in _SECRET_PARTS)
+        or not _SECRET_WORDS.isdisjoint(words)
+        or (len(words) > 1 and "key" in words)
+        or name == "KEY"
+    )
 
-    def pair(self, before: Any, after: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
-        """Both states with secrets replaced. What only one of them has is compared with nothing."""
-        if isinstance(before, dict) and isinstance(after, dict):
-            return self._mappings(before, after, path)
-        if isinstance(before, list) and isinstance(after, list):
-            return self._lists(before, after, path)
-        if isinstance(before, (dict, list)) or isinstance(after, (dict, list)):
-            return self._alone(before, path)[0], self._alone(after, path)[1]
-        return self._leaf(before, after, path)
 
-    def _alone(self, value: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
-        """`value` as either state, beside one of another shape."""
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    """Stands where a secret stood, until it is known what the other side holds there."""
+
+    context: str
+    value: bytes
+
+
+class _Side:
+    """The secrets of one state by the place they stand at."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self._seen: Counter[str] = Counter()
+
+    def hide(self, context: str, value: Any) -> _Hidden:
+        self._seen[context] += 1
+        if self._seen[context] > 1:
+            # Two variables of one name: each has its own place.
+            context = f"{context}#{self._seen[context]}"
+        hidden = _Hidden(context, _bytes(value))
+        self.values[context] = hidden.value
+        return hidden
+
+    def shown(
+        self, hidden: _Hidden, fingerprints: Fingerprints, *, beside: _Side | None = None
+    ) -> str | None:
+        """What to write for `hidden`, beside an earlier state where there is one."""
+        earlier = beside.values.get(hidden.context) if beside else None
+        return fingerprints.pair(earlier, hidden.value, hidden.context)[1]
+
+
+def _revealed(value: Any, shown: Callable[[_Hidden], str | None]) -> Any:
+    if isinstance(value, _Hidden):
+        return shown(value)
+    if isinstance(value, dict):
+        return {key: _revealed(item, shown) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revealed(item, shown) for item in value]
+    return value
+
+
+def _masked(item: Mapping[str, Any], side: _Side) -> dict[str, Any]:
+    own = identity(item)
+    if own.kind.endswith("List") and isinstance(item.get("items"), list):
+        return {**item, "items": [_masked_entry(entry, own, side) for entry in item["items"]]}
+
+    def hide(place: str, value: Any) -> _Hidden:
+        return side.hide(f"{own}/{place}", value)
+
+    plain = dict(item)
+    if isinstance(item.get("sops"), dict):
+        del plain["sops"]
+        plain = _with_ciphertext_ids(plain)
+    if own.kind == "Secret":
+        plain = _masked_secret(plain, own, hide)
+    elif own.kind != "ConfigMap":
+        plain = _without_named_values(plain, "", hide)
+    if own.group_kind == (HELM_GROUP, "HelmRelease"):
+        plain = _replaced(plain, ("spec", "values"), hide)
+    elif own.group_kind == (KUSTOMIZE_GROUP, "Kustomization"):
+        plain = _replaced(plain, ("spec", "postBuild", "substitute"), hide)
+    return _without_copy(plain, hide)
+
+
+def _masked_entry(entry: Any, parent: Identity, side: _Side) -> Any:
+    """An entry of a List; those of a ``SecretList`` need not say that they are Secrets."""
+    if not isinstance(entry, dict):
+        return side.hide(f"{parent}/items", entry) if parent.kind == "SecretList" else entry
+    kind = entry.get("kind") or parent.kind.removesuffix("List")
+    return _masked({**entry, "kind": kind}, side)
+
+
+def _masked_secret(item: Mapping[str, Any], own: Identity, hide: Hide) -> dict[str, Any]:
+    open_fields = _OPEN_FIELDS if not own.group else _OPEN_FIELDS | {"spec", "status"}
+    shown = {name: value for name, value in item.items() if name in open_fields}
+    data: dict[str, Any] = {}
+    for name in ("data", "stringData"):
+        value = item.get(name)
         if isinstance(value, dict):
-            return self._mappings(value, {}, path)[0], self._mappings({}, value, path)[1]
-        if isinstance(value, list):
-            return self._lists(value, [], path)[0], self._lists([], value, path)[1]
-        return self._leaf(value, None, path)[0], self._leaf(None, value, path)[1]
-
-    def _mappings(
-        self, before: dict[str, Any], after: dict[str, Any], path: tuple[str, ...]
-    ) -> tuple[Any, Any]:
-        both = {
-            name: self.pair(before.get(name), after.get(name), (*path, str(name)))
-            for name in {**before, **after}
+            read = _decoded if name == "data" else _bytes
+            data |= {key: _secret_value(secret, read) for key, secret in value.items()}
+        elif value is not None:
+            shown[name] = hide(name, value)
+    if data:
+        shown["data"] = {
+            key: hide(f"data/{key}", value) if isinstance(value, bytes) else value
+            for key, value in data.items()
         }
-        return {name: both[name][0] for name in before}, {name: both[name][1] for name in after}
-
-    def _lists(self, before: list[Any], after: list[Any], path: tuple[str, ...]) -> tuple[Any, Any]:
-        rows = [self.pair(old, new, (*path, "*")) for old, new in zip_longest(before, after)]
-        return [row[0] for row in rows[: len(before)]], [row[1] for row in rows[: len(after)]]
-
-    def _leaf(self, before: Any, after: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
-        if isinstance(before, _Secret) or isinstance(after, _Secret):
-            context = "/".join(path)
-            old, new = (None if value is None else str(value) for value in (before, after))
-            return self._fingerprints.pair(old, new, context)
-        return _without_ciphertext(before), _without_ciphertext(after)
+    for name in item.keys() - open_fields - {"data", "stringData"}:
+        shown[name] = hide(name, item[name])
+    return shown
 
 
-class _Secret(str):
-    """A string that must not be shown."""
+def _secret_value(value: Any, read: Callable[[Any], bytes]) -> bytes | _CiphertextId | None:
+    return value if value is None or isinstance(value, _CiphertextId) else read(value)
+
+
+def _decoded(value: Any) -> bytes:
+    """What a value of ``data`` stands for; what is no base64 stands for itself."""
+    if not isinstance(value, str):
+        return _bytes(value)
+    try:
+        # The API server reads it with Go's decoder, which skips line ends.
+        return base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
+    except (binascii.Error, ValueError):
+        return b"not base64\0" + _bytes(value)
+
+
+class _CiphertextId(str):
+    """Says which ciphertext stands at a place. Random bytes are in it, so nothing can be guessed from it."""
 
     __slots__ = ()
 
 
-def _opened(item: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A copy of `item` in which secret values are marked. SOPS's own bookkeeping is left out."""
-    if item is None:
-        return None
-    copy = {key: _marked(value) for key, value in item.items() if key != "sops"}
-    if item.get("kind") == "Secret" and item.get("apiVersion") == "v1":
-        for field in ("data", "stringData"):
-            values = item.get(field)
-            if isinstance(values, dict):
-                copy[field] = {
-                    key: value
-                    if _is_ciphertext(value)
-                    else _Secret(_decoded(value) if field == "data" else value)
-                    for key, value in values.items()
-                }
-    return copy
+def _with_ciphertext_ids(value: Any) -> Any:
+    if isinstance(value, str):
+        if not _CIPHERTEXT.fullmatch(value):
+            return value
+        return _CiphertextId(f"encrypted:{hashlib.sha256(value.encode()).hexdigest()[:_SHOWN]}")
+    if isinstance(value, dict):
+        return {key: _with_ciphertext_ids(item) for key, item in value.items()}
+    return [_with_ciphertext_ids(item) for item in value] if isinstance(value, list) else value
 
 
-def _marked(value: Any) -> Any:
-    """`value` with the values of environment variables marked whose names say that they are secret."""
+def _without_copy(item: dict[str, Any], hide: Hide) -> dict[str, Any]:
+    if at(item, "metadata", "annotations", _COPY) is None:
+        return item
+    annotations = dict(item["metadata"]["annotations"])
+    annotations[_COPY] = hide(f"annotations/{_COPY}", annotations[_COPY])
+    return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
+
+
+def _without_named_values(value: Any, place: str, hide: Hide) -> Any:
+    """`value` without what stands beside a name that sounds like a secret, and without such arguments."""
     if isinstance(value, list):
-        return [_marked(item) for item in value]
+        return [_without_named_values(item, f"{place}/{_step(item)}", hide) for item in value]
     if not isinstance(value, dict):
-        return value
-    copy = {key: _marked(item) for key, item in value.items()}
-    if (
-        isinstance(value.get("name"), str)
-        and isinstance(value.get("value"), str)
-        and names_secret(value["name"])
-    ):
-        copy["value"] = _Secret(value["value"])
-    return copy
+        return hide(place, value) if _is_secret_argument(value) else value
+    name, secret = value.get("name"), value.get("value")
+    hides = isinstance(name, str) and (
+        (names_secret(name) and _can_be_secret(secret)) or _is_url_with_password(secret)
+    )
+    return {
+        key: hide(f"{place}/value", item)
+        if hides and key == "value"
+        else _without_named_values(item, f"{place}/{key}", hide)
+        for key, item in value.items()
+    }
 
 
-def names_secret(name: str) -> bool:
-    """Whether an environment variable of this name is likely to hold a secret."""
-    upper = name.upper()
-    return any(
-        word in upper
-        for word in ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "APIKEY", "API_KEY", "PRIVATE_KEY")
+def _replaced(item: dict[str, Any], path: tuple[str, ...], hide: Hide) -> dict[str, Any]:
+    """`item` with the mapping at `path` shown without the values whose key sounds like a secret."""
+    first, *rest = path
+    if first not in item:
+        return item
+    if not rest:
+        return {**item, first: _without_keyed_values(item[first], first, hide, is_secret=False)}
+    below = item[first]
+    return {**item, first: _replaced(below, tuple(rest), hide)} if isinstance(below, dict) else item
+
+
+def _without_keyed_values(value: Any, place: str, hide: Hide, *, is_secret: bool) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_keyed_values(item, f"{place}/{key}", hide, is_secret=is_secret or names_secret(key))
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            _without_keyed_values(item, f"{place}/{_step(item)}", hide, is_secret=is_secret) for item in value
+        ]
+    return (
+        hide(place, value) if (is_secret and _can_be_secret(value)) or _is_url_with_password(value) else value
     )
 
 
-def _decoded(value: Any) -> str:
-    """The text that the ``data`` of a Secret stands for, so that it equals the same text in ``stringData``."""
-    try:
-        return base64.b64decode(str(value), validate=True).decode("utf-8", "surrogateescape")
-    except (binascii.Error, ValueError):
-        return str(value)
+def _step(item: Any) -> str:
+    """How an entry of a list is called in a place: by its name, so that the order does not matter."""
+    name = text(mapping(item).get("name"))
+    if name or not isinstance(item, str):
+        return f"[{name}]"
+    argument = _ARGUMENT.fullmatch(item)
+    return f"[{argument[1]}]" if argument else "[]"
 
 
-def _is_ciphertext(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(_ENCRYPTED)
+def _can_be_secret(value: Any) -> bool:
+    is_plain = isinstance(value, (bool, _CiphertextId, _Hidden)) or value is None or value == ""
+    return not is_plain and not isinstance(value, (dict, list))
 
 
-def _without_ciphertext(value: Any) -> Any:
-    """A ciphertext by a short id of its own: it is long, and it is no secret."""
-    if not _is_ciphertext(value):
+def _is_url_with_password(value: Any) -> bool:
+    return isinstance(value, str) and _URL_PASSWORD.search(value) is not None
+
+
+def _is_secret_argument(value: Any) -> bool:
+    argument = _ARGUMENT.fullmatch(value) if isinstance(value, str) else None
+    return argument is not None and (names_secret(argument[1]) or _is_url_with_password(value))
+
+
+def _recipient_notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    old, new = _recipients(before.get("sops")), _recipients(after.get("sops"))
+    if not old or not new:
+        return
+    if gained := sorted(new - old):
+        yield f"SOPS encrypts it also for {', '.join(gained)}"
+    if lost := sorted(old - new):
+        yield f"SOPS encrypts it no longer for {', '.join(lost)}"
+
+
+def _recipients(sops: Any) -> set[str]:
+    """Who can decrypt, as the metadata of SOPS name them; with and without key groups."""
+    groups = [mapping(sops), *entries(mapping(sops).get("key_groups"))]
+    return {
+        f"{provider} {' '.join(filter(None, (text(key.get(name)) for name in names)))}"
+        for group in groups
+        for provider, names in _RECIPIENTS.items()
+        for key in entries(group.get(provider))
+    }
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, bytes):
         return value
-    return f"(encrypted {hashlib.sha256(value.encode('utf-8', 'surrogateescape')).hexdigest()[:8]})"
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else canonical_json(value)

@@ -161,9 +161,10 @@ def test_a_plan_that_fails(equipped: Command, secretive: Repository) -> None:
     listener = Listener(equipped)
     done = equipped("plan", cwd=secretive.root, **surroundings(equipped.root), PATH=listener.path)
     without(RUNNER, produced(done, secretive.root / "sf-out"))
-    equipped.path_with("kustomize", f"{shutil.which('env')} >&2; exit 3")
+    equipped.path_with("kustomize", 'echo "through $HTTPS_PROXY" >&2; exit 3')
     done = equipped("plan", cwd=secretive.root, **surroundings(equipped.root), PATH=listener.path)
     assert done.code == 12
+    assert "through http://ada:***@proxy.example.test:3128" in done.err
     without({**RUNNER, "proxy": PROXY}, produced(done, secretive.root / "sf-out"))
 
 

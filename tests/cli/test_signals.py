@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
@@ -144,6 +145,26 @@ def test_a_deployment(signum: Signals, deploying: Command, estate: Repository) -
     result = document(estate.root, "result.json")
     assert result["failure"]["phase"] == "execute"
     assert result["failure"]["message"] == "the run was interrupted"
+
+
+def test_a_signal_while_an_object_dies(equipped: Command) -> None:
+    """Python drops what a handler raises there. What the run was told to stop, stops all the same."""
+    script = """if True:
+        import os, signal, time
+        from sf.cli import Signals
+        class Dying:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0)
+        told = []
+        signals = Signals()
+        signals.also(lambda: told.append(1))
+        Dying()
+        os.kill(os.getpid(), signal.SIGINT)
+        print(signals.received, told)
+    """
+    done = equipped.sh(f"exec {sys.executable} -c '{script}'", cwd=equipped.root)
+    assert (done.code, done.out) == (0, "15 [1]\n"), done
 
 
 def test_a_killed_run_is_swept(equipped: Command, fleet: Repository) -> None:

@@ -21,7 +21,7 @@ from sf.backends.flux.remote import is_remote
 from sf.backends.flux.substitute import Beyond, expand
 from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
 from sf.cache import Cache
-from sf.changes.masking import Fingerprints, masked
+from sf.changes.masking import Fingerprints, mask_pair
 from sf.models import Problem, canonical_json
 from sf.process import ProgramMissing
 from sf.workspace import write_tree
@@ -204,7 +204,7 @@ def _takes_secrets(build: Build) -> bool:
 
 def _hold_secrets(rendering: Rendering) -> bool:
     nothing = Fingerprints()
-    return any(masked(item, None, nothing)[0] != item for item in rendering.objects)
+    return any(mask_pair(item, None, nothing).before != item for item in rendering.objects)
 
 
 def kustomization(tree: Tree, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Which changes of built-in objects the API server refuses.
+
+Source: the ``Validate…Update`` functions in pkg/apis/*/validation of Kubernetes 1.36, and of
+apiextensions-apiserver 0.36 for definitions of custom resources.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from sf.changes.manifest import at, same, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sf.changes.manifest import Identity
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_ALWAYS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): ("spec.scope", "spec.names.kind", "spec.group"),
+    ("apps", "DaemonSet"): ("spec.selector",),
+    ("apps", "Deployment"): ("spec.selector",),
+    ("apps", "ReplicaSet"): ("spec.selector",),
+    ("apps", "StatefulSet"): ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"),
+    ("batch", "Job"): (
+        *("spec.template", "spec.podFailurePolicy", "spec.successPolicy"),
+        *("spec.backoffLimitPerIndex", "spec.managedBy"),
+    ),
+    (_RBAC, "ClusterRoleBinding"): ("roleRef",),
+    (_RBAC, "RoleBinding"): ("roleRef",),
+    ("storage.k8s.io", "StorageClass"): ("provisioner", "parameters"),
+    ("", "PersistentVolumeClaim"): ("spec.accessModes", "spec.selector", "spec.dataSource"),
+    ("networking.k8s.io", "IngressClass"): ("spec.controller",),
+    ("node.k8s.io", "RuntimeClass"): ("handler",),
+    ("scheduling.k8s.io", "PriorityClass"): ("value",),
+}
+"""Fields that stay as the manifest had them, or did not have them."""
+_ONCE_SET: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("apps", "StatefulSet"): ("spec.podManagementPolicy",),
+    ("batch", "Job"): ("spec.selector", "spec.completionMode"),
+    ("", "PersistentVolume"): (
+        *("spec.volumeMode", "spec.csi", "spec.nfs", "spec.hostPath", "spec.local", "spec.iscsi", "spec.fc"),
+    ),
+    ("", "PersistentVolumeClaim"): ("spec.storageClassName", "spec.volumeMode", "spec.volumeName"),
+    ("", "Secret"): ("type",),
+    ("", "Service"): ("spec.clusterIP",),
+    ("scheduling.k8s.io", "PriorityClass"): ("preemptionPolicy",),
+    ("storage.k8s.io", "StorageClass"): ("reclaimPolicy", "volumeBindingMode"),
+}
+"""Fields that the API server fills in itself: where a manifest has none, what it has now may be the same."""
+_FROZEN: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("", "ConfigMap"): ("data", "binaryData", "immutable"),
+    ("", "Secret"): ("data", "stringData", "immutable"),
+}
+"""Fields of objects that say ``immutable: true``."""
+
+_QUANTITY: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{0,30})?)([eE][0-9]{1,2}|[KMGTPE]i|[kMGTPE]?)")
+_SUFFIXES: Final = {
+    "": Decimal(1),
+    "k": Decimal(1000),
+    **{letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)},
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)},
+}
+
+
+def refused_fields(own: Identity, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """The fields that differ and may not, such as ``spec.selector``."""
+    key = own.group_kind
+    for field in _ALWAYS.get(key, ()):
+        if not same(*_both(field, before, after)):
+            yield field
+    for field in _ONCE_SET.get(key, ()):
+        old, new = _both(field, before, after)
+        if old is not None and new is not None and not same(old, new):
+            yield field
+    if before.get("immutable") is True:
+        for field in _FROZEN.get(key, ()):
+            if not same(before.get(field), after.get(field)):
+                yield field
+    if key == ("", "PersistentVolumeClaim"):
+        yield from _shrunk(before, after)
+
+
+def _both(field: str, before: Any, after: Any) -> tuple[Any, Any]:
+    path = field.split(".")
+    return at(before, *path), at(after, *path)
+
+
+def _shrunk(before: Any, after: Any) -> Iterator[str]:
+    field = "spec.resources.requests.storage"
+    old, new = (_bytes(value) for value in _both(field, before, after))
+    if old is not None and new is not None and new < old:
+        yield field
+
+
+def _bytes(quantity: Any) -> Decimal | None:
+    """What a quantity of Kubernetes stands for; None for what is none."""
+    match = _QUANTITY.fullmatch(text(quantity))
+    if match is None:
+        return None
+    number, suffix = match.groups()
+    if suffix[:1] in {"e", "E"} and suffix[1:].isdecimal():
+        return Decimal(number) * Decimal(10) ** int(suffix[1:])
+    return Decimal(number) * _SUFFIXES[suffix]
