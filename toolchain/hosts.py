@@ -5,8 +5,8 @@
         subprocess.run(["ssh", "-i", hosts.key, "-p", str(hosts["alpha"].port), "root@127.0.0.1", "docker ps"])
 
 A host is a private engine with a server beside it: the server runs in the engine's mount and process namespaces
-and in the machine's network, on loopback. So it needs no route and no device, and ends with the engine. The files of
-the machine are the host's too, but for /opt, /run and the home, which are its own.
+and in the machine's network, on loopback. So it needs no route and no device, and ends with the engine. The files
+of the machine are the host's too, but for /opt, /run and the home, which are its own.
 """
 
 import contextlib
@@ -34,16 +34,16 @@ SIZE = 64 * 1024 * 1024
 
 # $1 is the run folder. /run is private, so that the server and the engine's usual socket have a place in it.
 SETUP = """
-mkdir -p "$1/run" "$1/home/.docker"
-mount -t tmpfs -o mode=0755 sf-host-run "$1/run"
-mkdir -p "$1/run/sshd" "$1/run/containerd" "$1/run/${1##*/}"
-mount --rbind /run/containerd "$1/run/containerd"
-ln -s "$1/docker.sock" "$1/run/docker.sock"
+name=${1##*/} new=$1/run
+mkdir -p "$new" "$1/home/.docker"
+mount -t tmpfs -o mode=0755 sf-host-run "$new"
+mkdir "$new/sshd" "$new/containerd" "$new/$name"
+ln -s "$1/docker.sock" "$new/docker.sock"
+mount --bind /run/containerd "$new/containerd"
+mount --bind "$1" "$new/$name"
 mount --bind "$1/passwd" /etc/passwd
 mount -t tmpfs -o mode=0755,size=$2 sf-host-opt /opt
-new=$1/run name=${1##*/}
-mount --rbind "$1" "$new/$name"
-mount --move "$new" /run
+mount --no-mtab --move "$new" /run
 """
 ENTRIES = """\
 root:x:0:0:root:{home}:/bin/sh
@@ -83,7 +83,7 @@ class Host:
 
     @property
     def known_hosts(self) -> str:
-        """The line of known_hosts(5) that is true now."""
+        """What a client has to know: the line of known_hosts(5) that is true now."""
         kind, key, *_ = (self._folder / "host_key.pub").read_text().split()
         return f"[{self.address}]:{self.port} {kind} {key}\n"
 
@@ -101,7 +101,7 @@ class Host:
         (self.engine.folder / "passwd").write_text(entries + "".join(f"{line}\n" for line in others))
         path = self.engine.environment["PATH"]
         config = CONFIG.format(port=self.port, folder=self._folder, path=path)
-        (self._folder / "config").write_text(config)
+        (self._folder / "config").write_text(config + sshd.settings(self._root))
         programs.run([*self._enter(), "sh", "-ec", SETUP, "setup", str(self.engine.folder), str(SIZE)])
         client = self.engine.folder / "client/config.json"
         (home / ".docker/config.json").write_text(client.read_text())
@@ -135,6 +135,7 @@ class Host:
         """End the server and every connection: nobody listens any more. What commands began goes on."""
         self._signal(signal.SIGKILL)
         if self._server is not None:
+            self._server.kill()
             self._server.wait()
             self._server = None
 
@@ -150,6 +151,9 @@ class Host:
             yield
         finally:
             self._signal(signal.SIGCONT)
+            if self._server is not None:
+                # nsenter stops itself when what it started is stopped.
+                self._server.send_signal(signal.SIGCONT)
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -193,7 +197,7 @@ class Host:
         return programs.run([*self._enter(), "sh", "-c", script], env=self.engine.environment)
 
     def _enter(self) -> tuple[str, ...]:
-        return ("nsenter", f"--mount=/proc/{self.engine.pid}/ns/mnt", f"--pid={Path('/proc')}/{self.engine.pid}/ns/pid")
+        return ("nsenter", f"--mount=/proc/{self.engine.pid}/ns/mnt", f"--pid=/proc/{self.engine.pid}/ns/pid")
 
     def _signal(self, number: signal.Signals, *, but_listener: bool = False) -> None:
         for pid in self._servers():

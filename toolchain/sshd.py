@@ -32,6 +32,13 @@ def environment(root: Path) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": os.pathsep.join(str(path.parent) for path in root.rglob("libwrap.so.0"))}
 
 
+def settings(root: Path) -> str:
+    """The lines of sshd_config(5) that name the server's parts; from 9.8 on it starts them from fixed paths."""
+    parts = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}
+    places = {name: root / "usr/lib/openssh" / program for name, program in parts.items()}
+    return "".join(f"{name} {place}\n" for name, place in places.items() if place.exists())
+
+
 def _build(root: Path, suite: str) -> None:
     with tempfile.TemporaryDirectory(prefix="apt-", dir=root) as scratch:
         archive = apt.PrivateApt(Path(scratch), apt.machine_mirror(), suite)
@@ -41,5 +48,4 @@ def _build(root: Path, suite: str) -> None:
             files = archive.download({name: served[name][0].version for name in PACKAGES})
         for file in files:
             run(["dpkg-deb", "--extract", file, root])
-    # The server refuses to be asked for its version by a relative path.
-    run([root / "usr/sbin/sshd", "-G", "-f", "/dev/null"], env=environment(root))
+    run([root / "usr/sbin/sshd", "-V"], env=environment(root))
