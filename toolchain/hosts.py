@@ -83,7 +83,7 @@ class Host:
 
     @property
     def known_hosts(self) -> str:
-        """What a client has to know: the line of known_hosts(5) that is true now."""
+        """What a client has to know now, as a line of its list of known hosts."""
         kind, key, *_ = (self._folder / "host_key.pub").read_text().split()
         return f"[{self.address}]:{self.port} {kind} {key}\n"
 
