@@ -63,10 +63,12 @@ def mentions(tree: Tree, text: str) -> frozenset[str]:
 class Fleet:
     """One run: what several trees share."""
 
-    def __init__(self, scratch: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, scratch: Path, environ: Mapping[str, str] | None = None, *, timeout: float = 120
+    ) -> None:
         environ = programs() if environ is None else environ
         launcher = Launcher(Redactor())
-        self.kustomize = Kustomize(launcher, environ)
+        self.kustomize = Kustomize(launcher, environ, timeout=timeout)
         self.flux = Flux(launcher, environ)
         self.renderer = Renderer(self.kustomize, scratch, self.flux.envsubst)
         self.names = Names()

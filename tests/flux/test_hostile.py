@@ -283,12 +283,9 @@ def test_what_is_too_much_ends(tmp_path: Path, text: str) -> None:
     assert time.monotonic() - started < 120
 
 
-def test_ten_thousand_documents_take_kustomize_too_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sf.tools.kustomize._TIMEOUT", 3.0)
+def test_ten_thousand_documents_take_kustomize_too_long(tmp_path: Path) -> None:
     text = "---\n".join(config_map(f"m{number}", x="y") for number in range(10_000))
-    rendering = render(Fleet(tmp_path / "builds"), {"app/c.yaml": text})
+    rendering = render(Fleet(tmp_path / "builds", timeout=3), {"app/c.yaml": text})
     assert rendering.error is not None
     assert "did not end within 3 s" in rendering.error.message
 
