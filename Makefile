@@ -48,7 +48,7 @@ toolchain: setup ## the real engines, built or found once, outside of the checko
 	$(TOOLCHAIN) ensure all
 
 golden: setup ## write the golden files anew; read the difference before committing it
-	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py --update-golden
+	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py tests/cli/test_help.py --update-golden
 
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py

@@ -74,8 +74,6 @@ def test_configuration(content: bytes, error: str, hint: str, sf: Command, fleet
     done.refuses(10, f"load: .stagefreight.yml{error}", hint)
     assert done.out == ""
     assert not (fleet.root / "sf-out").exists()
-    # The command for it says the same, without a run around it.
-    assert sf("config", "validate", cwd=fleet.root).code == 10
 
 
 def test_no_configuration(sf: Command, fleet: Repository) -> None:

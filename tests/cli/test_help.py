@@ -67,7 +67,7 @@ def test_version(sf: Command) -> None:
         (["plna"], "No such command 'plna'"),
         (["plan", "--bse", "x"], "No such option"),
         (["plan", "--output", "yaml"], "'yaml' is not one of 'text', 'json', 'markdown'"),
-        (["-C", "/nonexistent", "plan"], "Directory '/nonexistent' does not exist"),
+        (["-C", "nowhere", "plan"], "Directory 'nowhere' does not exist"),
         (["config", "validate", "a", "b"], "unexpected extra argument"),
     ],
 )

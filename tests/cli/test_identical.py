@@ -26,7 +26,7 @@ def test_two_machines_plan_the_same_bytes(
         tmp_path / "other machine",
         **{
             **equipped.environ,
-            "HOME": "/nonexistent",
+            "HOME": str(tmp_path / "other machine/home"),
             "TMPDIR": str(tmp_path / "other machine/tmp"),
             "XDG_RUNTIME_DIR": "",
             "TZ": "Asia/Kathmandu",

@@ -78,7 +78,8 @@ class FluxBackend:
             tools={"kustomize": repository.kustomize.version},
             contents=_contents(impact),
             actions=shown.actions,
-            findings=(*_judged(new, old), *shown.findings, *_dirty(comparison)),
+            # What the walk and the preview both come upon is said once.
+            findings=tuple(dict.fromkeys((*_judged(new, old), *shown.findings, *_dirty(comparison)))),
             unknown=(*shown.unknown, _NO_CLUSTER),
             notes={"compared": comparison.reason, "kustomizations": str(len(new.nodes))},
             fingerprint_key=Fingerprints.from_environ(context.environ).key_id,

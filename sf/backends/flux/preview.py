@@ -124,7 +124,16 @@ class _Previewer:
         self._unknown += [
             f"{name}: {sentence}" for side in (before, after) if side for sentence in side.unknown
         ]
-        if before and before.error:
+        if after and after.error:
+            as_before = before is not None and before.error is not None
+            self._find(
+                "build-failed",
+                Severity.WARNING if as_before else Severity.ERROR,
+                f"{name}: the build fails: {after.error.message}{' (as before)' if as_before else ''}",
+                name,
+                after.error.hint,
+            )
+        elif before and before.error:
             what = f"{name} could not be built before this change, so what changes is not known"
             self._find("build-failed-before", Severity.WARNING, f"{what}: {before.error.message}", name)
         if any(side is not None and (side.error or side.withheld) for side in (before, after)):
@@ -159,8 +168,10 @@ class _Previewer:
             if dependency.id in self._impact.affected:
                 yield Reason(cause=Cause.DEPENDENCY, message="waits for it", subject=dependency.id)
 
-    def _find(self, code: str, severity: Severity, message: str, subject: str) -> None:
-        self._findings.append(Finding(code=code, severity=severity, message=message, subject=subject))
+    def _find(self, code: str, severity: Severity, message: str, subject: str, hint: str = "") -> None:
+        self._findings.append(
+            Finding(code=code, severity=severity, message=message, subject=subject, hint=hint)
+        )
 
 
 def _render(side: Side, names: set[str]) -> dict[str, Rendering]:
