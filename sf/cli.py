@@ -465,6 +465,25 @@ def docker() -> None:
     """Look at the compose stacks of the repository."""
 
 
+@docker.command("trust")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.pass_obj
+def docker_trust(edge: Edge, hosts: tuple[str, ...]) -> None:
+    """Print the keys that hosts show, for `docker.ssh.known_hosts`.
+
+    Without a HOST those of all that are reached over ssh. Anybody in between could show keys of his own: compare
+    them with those on the machines before you commit them.
+    """
+    from sf import session as sessions  # noqa: PLC0415 - start-up time
+    from sf.backends.compose.run import Run  # noqa: PLC0415 - start-up time
+
+    document = sessions.inspect(
+        edge.session(), "docker", lambda config, context: {"lines": Run(config, context).trust(hosts)}
+    )
+    edge.console.document(document["lines"])
+    edge.console.note("compare these keys with those on the machines before you commit them")
+
+
 @docker.command("inspect")
 @_head
 @_output("text", "json")

@@ -63,6 +63,11 @@ def _repository_path(text: str) -> str:
     return _printable(posixpath.normpath(text) if text else text)
 
 
+def _known_hosts(text: str) -> str:
+    # A line of known_hosts(5) has at least three words, and the path of a file none of its blanks.
+    return text if any(character in text for character in " \n") else _repository_path(text)
+
+
 def _host_path(text: str) -> str:
     if not text.startswith("/") or ".." in text.split("/"):
         raise ValueError("must be an absolute path without `..`")
@@ -307,6 +312,13 @@ class DriftConfig(Section):
     """Whether `prune` needs `--force`."""
 
 
+class SshConfig(Section):
+    """How hosts of the inventory are reached that are not the machine sf runs on."""
+
+    known_hosts: Annotated[str, AfterValidator(_known_hosts)] = ""
+    """Public keys of the hosts: a file in the repository, or its lines. `sf docker trust` prints them."""
+
+
 class DockerConfig(Section):
     """Mode `docker`."""
 
@@ -319,6 +331,7 @@ class DockerConfig(Section):
     iac: IacConfig = IacConfig()
     secrets: SecretsConfig = SecretsConfig()
     drift: DriftConfig = DriftConfig()
+    ssh: SshConfig = SshConfig()
 
     stack_dir: HostPath = "/opt/stagefreight/stacks"
     """Folder on every host that holds the deployed stacks."""
@@ -328,6 +341,9 @@ class DockerConfig(Section):
 
     scripts: Switch = False
     """Whether stacks may bring a `deploy.sh`, which then runs when they are deployed."""
+
+    concurrency: Annotated[int, Field(ge=1)] = 8
+    """How many hosts are worked on at a time. Stacks of one host follow each other."""
 
 
 class ReportConfig(Section):
@@ -348,6 +364,12 @@ class DeadlinesConfig(Section):
 
     action: Duration = 600.0
     """One action of the plan, such as deploying a stack until it is healthy."""
+
+    hook: Duration = 300.0
+    """One run of `pre.sh` or `post.sh` of a stack."""
+
+    lock: Duration = 300.0
+    """Waiting for another deployment to the same host to end."""
 
 
 class Config(BaseModel):
@@ -376,10 +398,10 @@ class Config(BaseModel):
         """sha256 (hex) over what decides the plan: the mode and the values of its section that are not defaults.
 
         Ignored sections, deadlines and keys that a later version adds do not change it, nor does a kubeconfig:
-        it is about who looks.
+        it is about who looks. How many hosts are worked on at a time is about how long it takes.
         """
         values = self._active.model_dump(
-            mode="json", exclude_defaults=True, exclude={"cluster": {"kubeconfig"}}
+            mode="json", exclude_defaults=True, exclude={"cluster": {"kubeconfig"}, "concurrency": True}
         )
         return hashlib.sha256(canonical_json({"mode": self.mode, self.mode: values})).hexdigest()
 
@@ -540,7 +562,7 @@ class _Source:
             choices = _choices(keys)
             expected, hint = _either(choices), _nearest(str(value), choices, hint)
         else:
-            expected = _EXPECTED[kind]
+            expected = _EXPECTED[kind].format(**details.get("ctx", {}))
         if kind == "string_type" and not isinstance(value, (dict, list)):
             hint = "quote it"
         return Problem(
@@ -560,7 +582,7 @@ _EXPECTED: Final = MappingProxyType(
         "string_type": "text",
         "bool_type": "`true` or `false`",
         "int_type": "a whole number",
-        "greater_than_equal": "0 or more",
+        "greater_than_equal": "{ge} or more",
         "tuple_type": "a list",
         "model_type": "a mapping",
     }

@@ -17,7 +17,7 @@ from sf.runtime import InvokerType, LifecycleError, RuntimeContext, register, re
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sf.config import Config
     from sf.models import ActionResult, Event, LifecyclePlan, LifecycleResult, PlannedAction
@@ -70,6 +70,7 @@ class Estate:
         self.stack_dir = root / "stacks"
         self.temporary = root / "tmp"
         self.temporary.mkdir()
+        self.settings: dict[str, str] = {}
         self.environ = {"TMPDIR": str(self.temporary), "HOME": str(root / "home"), **environ}
         self.repository = Repository.init(root / "repository")
         self.repository.commit({".stagefreight.yml": CONFIG, "inventory.yml": INVENTORY}, "an empty estate")
@@ -78,12 +79,17 @@ class Estate:
         """Commit `files`, whose paths are below the folder of stacks."""
         return self.repository.commit({f"docker-compose/{path}": text for path, text in files.items()})
 
+    def configure(self, line: str) -> str:
+        """Commit `line` as one more key of the section `docker`."""
+        config = (self.repository.root / ".stagefreight.yml").read_text()
+        return self.repository.commit({".stagefreight.yml": f"{config}  {line}\n"})
+
     @property
     def config(self) -> Config:
         data = (self.repository.root / ".stagefreight.yml").read_bytes()
         # Compose waits for a container that restarts all the time until the deadline.
         settings = {"SF_CONFIG_DOCKER__STACK_DIR": str(self.stack_dir), "SF_CONFIG_DEADLINES__ACTION": "20s"}
-        return load_config(data, environ=settings)
+        return load_config(data, environ={**settings, **self.settings})
 
     def context(self, *, dry_run: bool = True, **about: Any) -> RuntimeContext:
         """`about`: fields of the CI context, and ``base``, ``head``, ``approval`` and ``environ`` of the run."""
@@ -96,14 +102,22 @@ class Estate:
             ci=ci, invoker=InvokerType.API, repo_root=root, dry_run=dry_run, environ=environ, **run
         )
 
-    def run(self, *, dry_run: bool = True, **about: Any) -> Run:
+    def run(
+        self, *, dry_run: bool = True, listen: Callable[[Event], None] | None = None, **about: Any
+    ) -> Run:
         if ("docker", "compose") not in registered():
             register("docker", "compose", ComposeBackend)
         context = self.context(dry_run=dry_run, **about)
         events: list[Event] = []
         error = None
+
+        def hear(event: Event) -> None:
+            events.append(event)
+            if listen:
+                listen(event)
+
         try:
-            run_lifecycle(self.config, context, events=events.append)
+            run_lifecycle(self.config, context, events=hear)
         except LifecycleError as caught:
             error = caught
         # Whatever happened, a run leaves nothing behind.

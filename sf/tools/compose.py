@@ -1,7 +1,7 @@
-"""``docker compose``: what a file means to it, and bringing a project up.
+"""``docker compose``: what a file means to it, and how a project is brought up.
 
 A model is always resolved away from any engine, with a home, a docker configuration and a socket that lead
-nowhere, and with remote includes switched off. Only `up` talks to an engine.
+nowhere, and with remote includes switched off.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sf.models import Problem
 from sf.process import ProgramFailed, ProgramMissing, ProgramTimeout, find, inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sf.process import Completed, Launcher
 
@@ -30,12 +30,12 @@ OVERRIDE_NAMES: Final = (
 # The first release line with everything used here: `up --wait`, `env_file.required`, remote includes to refuse.
 OLDEST: Final = (2, 24)
 _RESOLVE_TIMEOUT: Final = 60.0
-# Seconds that compose may take beyond its own --wait-timeout, which does not cover pulling and building.
-_BEYOND_WAITING: Final = 900.0
+# Seconds that `up` may take beyond its own --wait-timeout, which does not cover pulling and building.
+BEYOND_WAITING: Final = 900.0
 _PLAIN_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _UNSET: Final = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _LOG_LINE: Final = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<message>.*)"\s*$')
-_REMOTE_OFF: Final = {
+REMOTE_OFF: Final = {
     "COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false",
     "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false",
 }
@@ -104,11 +104,7 @@ class Compose:
                 hint="install the compose plugin of the docker command (docker-compose-plugin)",
             ) from error
         version = said.removeprefix("v")
-        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-        if numbers < OLDEST:
-            raise Problem(
-                f"docker compose {version} is too old", hint=f"install {'.'.join(map(str, OLDEST))} or newer"
-            )
+        refuse_old(version)
         # A distribution's own suffix (2.40.3-3) is not part of the release.
         return version.partition("-")[0].partition("+")[0]
 
@@ -150,31 +146,6 @@ class Compose:
         )
         return tuple(sorted(listed.text.split()))
 
-    def up(
-        self,
-        project: Project,
-        *,
-        socket: Path,
-        variables: Mapping[str, str],
-        wait: int,
-        build: bool = False,
-        services: Sequence[str] = (),
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """Create and start what the model says and wait until it is healthy, at most `wait` seconds.
-
-        With `services` only those, without what they depend on. The exit code is 0 or 1 and no verdict: compose
-        also says 1 when a container did its work and ended.
-        """
-        return self._launcher.run(
-            up_command(project, wait=wait, build=build, services=services),
-            timeout=wait + _BEYOND_WAITING,
-            environ=self._deploying(project.folder, socket, variables),
-            cwd=project.folder,
-            accept=range(256),
-            on_line=on_line,
-        )
-
     @cached_property
     def _docker(self) -> str:
         program = find("docker", self._environ)
@@ -192,7 +163,7 @@ class Compose:
             "PATH": _PLAIN_PATH,
             "LC_ALL": "C",
             **variables,
-            **_REMOTE_OFF,
+            **REMOTE_OFF,
             "HOME": str(self._private),
             # Shells set it and compose files use it.
             "PWD": str(folder),
@@ -200,12 +171,10 @@ class Compose:
             "DOCKER_HOST": f"unix://{self._private}/no-engine.sock",
         }
 
-    def _deploying(self, folder: Path, socket: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    def deploying(self, socket: Path) -> dict[str, str]:
+        """The environment of what deploys to the engine at `socket` of this machine."""
         return {
             **inherited(self._environ),
-            **variables,
-            **_REMOTE_OFF,
-            "PWD": str(folder),
             "DOCKER_CONFIG": str(self._configured("login", (*_PLUGIN_SETTINGS, *_LOGIN_SETTINGS))),
             "DOCKER_HOST": f"unix://{socket}",
         }
@@ -227,10 +196,22 @@ class Compose:
         return directory
 
 
+def refuse_old(version: str, *, where: str = "") -> None:
+    """Raise `Problem` when compose of this version (empty: there is none) cannot do what is asked of it."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < OLDEST:
+        what = f"docker compose {version} is too old" if version else "`docker compose` does not work"
+        raise Problem(f"{what}{where}", hint=f"install {'.'.join(map(str, OLDEST))} or newer")
+
+
 def up_command(
     project: Project, *, wait: int, build: bool = False, services: Sequence[str] = ()
 ) -> list[str]:
-    """The command line of `Compose.up`, to be typed in the project's folder."""
+    """What creates and starts all that the model says and waits until it is healthy, at most `wait` seconds.
+
+    With `services` only those, without what they depend on. Its exit code is 0 or 1 and no verdict: compose also
+    says 1 when a container did its work and ended. To be typed in the project's folder.
+    """
     return [
         *("docker", "compose", *project.options, "up", "--detach"),
         *("--wait", "--wait-timeout", str(wait), "--remove-orphans"),
@@ -241,13 +222,18 @@ def up_command(
 
 def explain(completed: Completed, folder: Path) -> str:
     """Why compose failed, in its own words, without the place where the files stood."""
-    for line in reversed(completed.stderr.splitlines()):
+    return explain_lines(completed.stderr.splitlines(), folder, completed.code)
+
+
+def explain_lines(lines: Sequence[str], folder: Path, code: int) -> str:
+    """As `explain`, of all the lines that compose printed."""
+    for line in reversed(lines):
         log = _LOG_LINE.match(line)
         if log and log["level"] == "warning":
             continue
         if sentence := (log["message"] if log else line).strip():
             return sentence.replace(f"{folder}/", "").replace(str(folder), ".")
-    return f"it ended with exit code {completed.code} and said nothing"
+    return f"it ended with exit code {code} and said nothing"
 
 
 def _unset(stderr: str) -> list[str]:

@@ -85,10 +85,14 @@ def engine_socket(environ: Mapping[str, str]) -> Path:
 
 
 class Engine:
-    """One Docker Engine. Every method raises `Problem` when it does not answer."""
+    """One Docker Engine. Every method raises `Problem` when it does not answer.
 
-    def __init__(self, path: Path) -> None:
+    `host` is the name of the machine that it runs on, when that is another one.
+    """
+
+    def __init__(self, path: Path, *, host: str = "") -> None:
         self.socket = path
+        self._host = host
 
     @cached_property
     def version(self) -> str:
@@ -187,6 +191,11 @@ class Engine:
             raise self._silent(error) from error
 
     def _silent(self, error: Exception) -> Problem:
+        if self._host:
+            return Problem(
+                f"the Docker Engine of {self._host} does not answer: {_innermost(error)}",
+                hint="start it, and let the user that sf logs in as use its socket",
+            )
         return Problem(
             f"the Docker Engine of this machine does not answer: {_innermost(error)}",
             hint="start it, let this user use its socket, or say where that is: DOCKER_HOST=unix:///…/docker.sock",

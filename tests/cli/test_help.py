@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "gitops impact",
     "docker",
     "docker inspect",
+    "docker trust",
     "config",
     "config schema",
     "config validate",

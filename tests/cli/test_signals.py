@@ -147,6 +147,19 @@ def test_a_deployment(signum: Signals, deploying: Command, estate: Repository) -
     assert result["failure"]["message"] == "the run was interrupted"
 
 
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_hook_of_a_deployment(deploying: Command, estate: Repository) -> None:
+    reached = deploying.root / "reached"
+    (hook,) = (path.parent / "pre.sh" for path in (estate.root / "docker-compose").rglob("compose.yaml"))
+    hook.write_text(f"#!/bin/sh\n: >{reached}\n{_SLEEP} 300\n")
+    hook.chmod(0o755)
+    estate.commit({})
+    running = deploying.start("reconcile", cwd=estate.root)
+    running.wait_for(reached.exists)
+    stopped(deploying, running, SIGTERM)
+
+
 def test_a_signal_while_an_object_dies(equipped: Command) -> None:
     """Python drops what a handler raises there. What the run was told to stop, stops all the same."""
     script = """if True:

@@ -44,7 +44,7 @@ def test_only_services_that_change_are_named_and_values_are_hidden(paper: Estate
     paper.commit({"remote/web/compose.yaml": changed, "remote/web/html/index.html": "two\n"})
     run = paper.plan()
     action = run.action("remote/web")
-    assert (action.change, action.action) == (Change.CHANGE, ActionKind.REPORT)
+    assert (action.change, action.action) == (Change.CHANGE, ActionKind.DEPLOY)
     (web,) = action.objects
     assert [reason.subject for reason in web.reasons] == ["environment.LEVEL", "image", "html/index.html"]
     assert "-  LEVEL: (hidden)\n+  LEVEL: (hidden, changed)" in web.diff
@@ -52,7 +52,7 @@ def test_only_services_that_change_are_named_and_values_are_hidden(paper: Estate
     assert "hunter2" not in json.dumps(run.document)
     assert run.plan is not None
     assert run.plan.unknown == (
-        "what runs on remote is unknown: it is reached over ssh, which this version does not do",
+        "what runs on remote is unknown: it is reached over ssh, and `docker.ssh.known_hosts` is not set",
     )
     assert run.plan.verdict is Verdict.INCOMPLETE
 

@@ -169,7 +169,10 @@ PROBLEMS: list[tuple[str, bytes | None, list[tuple[str, str]]]] = [
             (".stagefreight.yml:5:5: `docker.iac.pth` is not a key that exists", "did you mean `path`?"),
             (
                 ".stagefreight.yml:6:3: `docker.source-root` is not a key that exists",
-                "the keys here are `backend`, `targets`, `iac`, `secrets`, `drift`, `stack_dir`, `env`, `scripts`",
+                (
+                    "the keys here are `backend`, `targets`, `iac`, `secrets`, `drift`, `ssh`, `stack_dir`, `env`,"
+                    " `scripts`, `concurrency`"
+                ),
             ),
             (
                 ".stagefreight.yml:7:24: `docker.targets.selector.group` is not a key that exists",
@@ -406,6 +409,28 @@ def test_who_looks_at_a_cluster_does_not_change_the_digest() -> None:
     assert mine.digest == load_config(data).digest != theirs.digest
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("keys/known_hosts", None),
+        ("web.example.com ssh-ed25519 AAAA", None),
+        ("/etc/ssh/known_hosts", "must be relative to the root of the repository, without a leading `/`"),
+        ("../known_hosts", "must stay inside the repository, without `..`"),
+    ],
+)
+def test_host_keys_are_lines_or_a_file_of_the_repository(text: str, problem: str | None) -> None:
+    problems = check_config(in_section("docker", f"ssh: {{known_hosts: {text!r}}}"))
+    expected = [f"`docker.ssh.known_hosts` {problem}"] if problem else []
+    assert [one.message for one in problems] == expected
+
+
+def test_how_many_hosts_at_a_time_is_at_least_one_and_no_part_of_what_is_approved() -> None:
+    problems = check_config(in_section("docker", "concurrency: 0"))
+    assert [one.message for one in problems] == ["`docker.concurrency` must be 1 or more, not the number 0"]
+    digests = {load_config(in_section("docker", f"concurrency: {count}")).digest for count in (1, 2)}
+    assert digests == {load_config(DOCKER).digest}
+
+
 def test_a_flood_of_problems_ends() -> None:
     data = in_section("gitops", "\n".join(f"{'k' * 100}{number}: 1" for number in range(2000)))
     started = time.process_time()
@@ -443,11 +468,13 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
                 "orphan_threshold": 0,
                 "prune_requires_confirmation": False,
             },
+            "ssh": {"known_hosts": "ansible/known_hosts"},
             "stack_dir": "/srv/stacks",
             "env": ("TZ", "DOMAIN"),
             "scripts": True,
+            "concurrency": 2,
         },
-        "deadlines": {"program": 90.0, "action": 5400.0},
+        "deadlines": {"program": 90.0, "action": 5400.0, "hook": 30.0, "lock": 3600.0},
     }
 
 
@@ -476,12 +503,14 @@ def test_defaults(section: str) -> None:
                 "orphan_threshold": 5,
                 "prune_requires_confirmation": True,
             },
+            "ssh": {"known_hosts": ""},
             "stack_dir": "/opt/stagefreight/stacks",
             "env": (),
             "scripts": False,
+            "concurrency": 8,
         },
         "report": {"comment": "auto", "label": ""},
-        "deadlines": {"program": 120.0, "action": 600.0},
+        "deadlines": {"program": 120.0, "action": 600.0, "hook": 300.0, "lock": 300.0},
     }
 
 
@@ -711,13 +740,17 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.drift.orphan_action",
         "docker.drift.orphan_threshold",
         "docker.drift.prune_requires_confirmation",
+        "docker.ssh.known_hosts",
         "docker.stack_dir",
         "docker.env",
         "docker.scripts",
+        "docker.concurrency",
         "report.comment",
         "report.label",
         "deadlines.program",
         "deadlines.action",
+        "deadlines.hook",
+        "deadlines.lock",
     ]
     assert (
         "| `docker.drift.orphan_action` | `report`, `down` or `prune` | `report`"
@@ -725,7 +758,7 @@ def test_the_reference_names_every_key_once() -> None:
         " | What to do with a stack that is gone from the repository:"
         " report it, stop it, or also remove its files. |"
     ) in lines
-    assert lines[-1].startswith("| `deadlines.action` | duration | `10m` | `SF_CONFIG_DEADLINES__ACTION` | ")
+    assert lines[-3].startswith("| `deadlines.action` | duration | `10m` | `SF_CONFIG_DEADLINES__ACTION` | ")
 
 
 scalars = (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ComposeBackend:
-    """Deploys compose stacks to the engine of the machine it runs on, and plans those of all hosts."""
+    """Plans and deploys compose stacks, on the machine it runs on and on hosts that are reached over ssh."""
 
     name = BACKEND
     capabilities = frozenset(
@@ -32,26 +32,26 @@ class ComposeBackend:
         self._run: Run | None = None
 
     def validate(self, config: Config, context: RuntimeContext) -> None:
-        """Check programs, keys and, before executing, that stacks can be put where the engine finds them."""
+        """Check programs, keys and, before executing, that stacks can be deployed to the hosts."""
         self._run = run = Run(config, context)
         run.check_programs()
         if not context.dry_run:
-            run.check_machine()
+            run.check_hosts()
 
     def prepare(self, config: Config, context: RuntimeContext) -> None:  # noqa: ARG002 - made in validate
         """Read both states that are compared."""
         self._begun.read()
 
     def plan(self, config: Config, context: RuntimeContext) -> LifecyclePlan:  # noqa: ARG002 - made in validate
-        """What a run would do. Nothing is asked of a host but of this machine's own engine."""
+        """What a run would do. Hosts are only read, and only by a trusted run."""
         return self._begun.plan()
 
     def execute(self, plan: LifecyclePlan, context: RuntimeContext) -> LifecycleResult:  # noqa: ARG002
-        """Deploy what the plan says is to be deployed, one stack after the other."""
+        """Deploy what the plan says is to be deployed: hosts beside each other, stacks of one in their order."""
         return self._begun.execute(plan)
 
     def cleanup(self, context: RuntimeContext) -> None:  # noqa: ARG002 - the run knows its own
-        """Let go of the engine. Files of the run go with the workspace."""
+        """Let go of the hosts. Files of the run go with the workspace."""
         if self._run:
             self._run.close()
             self._run = None

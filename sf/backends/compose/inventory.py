@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.models import Location, Problem, canonical_json
-from sf.tools import ansible
+from sf.tools import ansible, ssh
 from sf.workspace import write_tree
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ LOCALHOST: Final = "localhost"
 # What a host may be called: it becomes part of command lines, paths and messages, and never an option.
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?|[A-Za-z0-9_]?[0-9A-Fa-f:]+")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}")
+# Read by ssh, which expands % and $.
+_KEY_FILE: Final = re.compile(r"(?:~/|/)[A-Za-z0-9._/@+-]+")
 _TRUE: Final = frozenset({"true", "yes", "on", "1", "y", "t"})
 _FALSE: Final = frozenset({"false", "no", "off", "0", "n", "f", ""})
 _VARIABLE_FOLDERS: Final = ("group_vars", "host_vars")
@@ -34,7 +36,8 @@ class Host:
     """One machine with a Docker Engine.
 
     ``local``: it is the machine that sf runs on (``docker_local: true``). The others are reached over ssh at
-    ``address`` and ``port`` (0 and an empty ``user``: as ssh itself decides).
+    ``address`` and ``port`` (0 and an empty ``user``: as ssh itself decides), with the private key in ``key_file``
+    if there is one and the options that ``ansible_ssh_common_args`` sets.
     """
 
     name: str
@@ -42,6 +45,20 @@ class Host:
     address: str = ""
     port: int = 0
     user: str = ""
+    key_file: str = ""
+    ssh_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def route(self) -> ssh.Route:
+        """How it is reached."""
+        return ssh.Route(
+            name=self.name,
+            address=self.address,
+            port=self.port,
+            user=self.user,
+            key_file=self.key_file,
+            options=self.ssh_options,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +229,20 @@ def _host(name: str, facts: Mapping[str, Any], source: str) -> Host:
         address=_matching(name, "ansible_host", facts, _NAME, source),
         port=_port(name, facts, source),
         user=_matching(name, "ansible_user", facts, _USER, source),
+        key_file=_matching(name, "ansible_ssh_private_key_file", facts, _KEY_FILE, source),
+        ssh_options=_ssh_options(name, facts, source),
     )
+
+
+def _ssh_options(name: str, facts: Mapping[str, Any], source: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return ssh.parse_options(str(facts.get("ansible_ssh_common_args", "")))
+    except ValueError as error:
+        raise Problem(
+            f"the host {name} has ansible_ssh_common_args that {error}",
+            hint="correct it in the inventory, group_vars or host_vars",
+            location=Location(source),
+        ) from error
 
 
 def _flag(name: str, facts: Mapping[str, Any], source: str) -> bool:
@@ -228,9 +258,14 @@ def _matching(name: str, fact: str, facts: Mapping[str, Any], form: re.Pattern[s
     if value == "":
         return ""
     if not isinstance(value, str) or not form.fullmatch(value):
-        expected = "a plain name or address; templates are not evaluated"
+        expected = _EXPECTED.get(fact, "a plain name or address; templates are not evaluated")
         raise _wrong(name, fact, value, expected, source)
     return value
+
+
+_EXPECTED: Final = {
+    "ansible_ssh_private_key_file": "a path that begins with / or ~/; no key is read from the repository",
+}
 
 
 def _port(name: str, facts: Mapping[str, Any], source: str) -> int:

@@ -1,23 +1,34 @@
-"""What runs on this machine, in one look: containers from the engine, records from the disk."""
+"""What runs on a machine, in one look: containers from the engine, records from the disk."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sf.backends.compose.observe import ServiceState, observe
-from sf.backends.compose.record import Record, new_salt, read_records, seal_inputs, seal_model
-from sf.backends.compose.release import edited_files
+from sf.backends.compose.record import (
+    Record,
+    new_salt,
+    read_record,
+    seal_inputs,
+    seal_model,
+    unpack_records,
+)
+from sf.backends.compose.release import edited_files, read_digests
 from sf.models import Cause, Change, LiveState, Problem, Reason
+from sf.tools.compose import refuse_old
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sf.backends.compose.hosts import Machine
     from sf.backends.compose.model import Model
     from sf.backends.compose.record import Sealed
+    from sf.backends.compose.release import Present
     from sf.backends.compose.side import Unit
-    from sf.tools.docker import Container, Engine
+    from sf.tools.docker import Container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,37 +103,62 @@ class Sight:
         return Change.ADD if changes == {Change.ADD} and not self.record else Change.CHANGE
 
 
-class Local:
-    """The engine of this machine and the stacks deployed below `stack_dir`, read when first asked for."""
+class View:
+    """What one machine has: its engine and the stacks deployed below `stack_dir`, as of the last `look`."""
 
-    def __init__(self, engine: Engine, stack_dir: Path, variables: Mapping[str, str]) -> None:
-        self.engine = engine
+    def __init__(self, machine: Machine, stack_dir: Path, variables: Mapping[str, str]) -> None:
+        self.machine = machine
         self.stack_dir = stack_dir
         self._variables = variables
         self._containers: dict[str, list[Container]] = {}
-        self._records: list[Record] = []
-
-    def check_shared(self) -> None:
-        """Raise `Problem` when the engine has another file system than we do."""
-        if not self.engine.sees(self.stack_dir):
-            raise Problem(
-                f"sf runs in a container, and {self.stack_dir} in it is not the one of the machine with the"
-                " engine: files that stacks mount would be missing there",
-                hint=f"start the container with `--volume {self.stack_dir}:{self.stack_dir}`",
-            )
+        self._records: dict[str, Record] = {}
+        self._digests: dict[str, str] = {}
+        self._edited: dict[str, tuple[str, ...]] = {}
 
     def look(self) -> None:
-        """Read what is there. Raises `Problem` when the engine or the records cannot be read."""
-        self.check_shared()
-        self._containers = self.engine.containers()
-        self._records = read_records(self.stack_dir)
+        """Read what is there. Raises `Problem` when the machine, its engine or its records cannot be read."""
+        answer = self._answer("look", str(self.stack_dir))
+        socket, _, archive = answer.partition(b"\n")
+        self.machine.attach(socket.decode("utf-8", "surrogateescape"))
+        self._containers = self.machine.engine.containers()
+        stored = unpack_records(archive)
+        self._records = {name: read_record(data, project=name) for name, data in sorted(stored.items())}
+        self._digests = {name: hashlib.sha256(data).hexdigest() for name, data in stored.items()}
+        self._edited = self._find_edited()
+
+    def check(self) -> None:
+        """Raise `Problem` when stacks cannot be deployed there."""
+        said = self._answer("check", str(self.stack_dir)).decode("utf-8", "replace").split("\n")
+        missing = [line.removeprefix("missing ") for line in said if line.startswith("missing ")]
+        if missing:
+            raise Problem(
+                f"{self.machine.name} has no program {missing[0]}", hint=f"install {', '.join(missing)} there"
+            )
+        if "unwritable" in said:
+            raise Problem(
+                f"sf may not write the deployed stacks to {self.stack_dir} on {self.machine.name}",
+                hint=f"let its user have it: sudo install -d -o \"$(id -un)\" '{self.stack_dir}'",
+            )
+        version = next((line.removeprefix("compose ") for line in said if line.startswith("compose ")), "")
+        refuse_old(version, where=f" on {self.machine.name}")
+
+    def digests(self, folder: str, names: Sequence[str]) -> dict[str, Present]:
+        """What is at the paths `names` below `folder` (empty: below all projects)."""
+        if not names:
+            return {}
+        listed = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+        return read_digests(self._answer("digest", str(self.stack_dir / folder), stdin=listed), names)
+
+    def record_digest(self, project: str) -> str:
+        """The sha256 of the record of `project` as it was last seen; a dash when there was none."""
+        return self._digests.get(project, "-")
 
     def see(self, unit: Unit, resolve: Callable[[], Model]) -> Sight:
         """How `unit` does. `resolve` is called only when the record does not tell what it is to be.
 
         Raises `Unreadable` when it cannot be resolved, another `Problem` when the engine does not answer.
         """
-        record = next((one for one in self._records if one.stack == unit.stack.path), None)
+        record = next((one for one in self._records.values() if one.stack == unit.stack.path), None)
         if (
             record
             and record.complete
@@ -133,9 +169,29 @@ class Local:
             }
             return self._sight(record.project, record.salt, desired, record.inactive, record)
         model = resolve()
-        record = next((one for one in self._records if one.project == model.project), None)
+        record = self._records.get(model.project)
         salt = record.salt if record else new_salt()
         return self._sight(model.project, salt, seal_model(model, salt), model.inactive, record)
+
+    def _find_edited(self) -> dict[str, tuple[str, ...]]:
+        names = [f"{project}/{name}" for project, one in self._records.items() for name in one.managed]
+        present = self.digests("", names)
+        return {
+            project: edited_files(
+                one.managed,
+                {name: present[path] for name in one.managed if (path := f"{project}/{name}") in present},
+            )
+            for project, one in self._records.items()
+        }
+
+    def _answer(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        completed = self.machine.run(*arguments, stdin=stdin)
+        if completed.code:
+            raise Problem(
+                f"{self.machine.name}: {completed.complaint or f'a shell ended with {completed.code}'}",
+                hint="give the user that sf is there access to it, or set `docker.stack_dir`",
+            )
+        return completed.stdout
 
     def _sight(
         self,
@@ -145,7 +201,6 @@ class Local:
         inactive: tuple[str, ...],
         record: Record | None,
     ) -> Sight:
-        edited = edited_files(self.stack_dir / project, record.managed) if record else ()
         return Sight(
             project=project,
             salt=salt,
@@ -157,7 +212,7 @@ class Local:
                 inactive=inactive,
                 record=record,
                 containers=self._containers.get(project, []),
-                edited=edited,
-                engine=self.engine,
+                edited=self._edited.get(project, ()),
+                engine=self.machine.engine,
             ),
         )

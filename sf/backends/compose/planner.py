@@ -1,4 +1,4 @@
-"""From two sides and one look at this machine to the actions of a plan."""
+"""From two sides and one look at the hosts to the actions of a plan."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sf.backends.compose.difference import compare
 from sf.backends.compose.model import Unreadable
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
+from sf.backends.compose.stack import required_stacks
 from sf.ci.context import EventKind, Trust
 from sf.models import (
     ActionKind,
@@ -23,10 +24,11 @@ from sf.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from sf.backends.compose.fleet import Fleet
     from sf.backends.compose.inventory import Host
-    from sf.backends.compose.live import Local, Sight
+    from sf.backends.compose.live import Sight, View
     from sf.backends.compose.masking import Masking
     from sf.backends.compose.model import Model, Resolver
     from sf.backends.compose.record import Record
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from sf.ci.context import CIContext
     from sf.models import ObjectChange
 
-_PULL_REQUEST: Final = frozenset(
+PULL_REQUEST: Final = frozenset(
     {EventKind.PULL_REQUEST, EventKind.PULL_REQUEST_TARGET, EventKind.MERGE_GROUP}
 )
 _DEPLOYED: Final = frozenset({Change.ADD, Change.CHANGE})
@@ -79,45 +81,99 @@ class Planner:
         self._repairs = repairs
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
+        self._dependencies: dict[str, tuple[str, ...]] = {}
         self._outlook = Outlook()
 
-    def plan(self, local: Local) -> Outlook:
-        """One action per stack and host, in order of their names; stacks of one host follow each other."""
+    def plan(self, fleet: Fleet, *, reaches_out: bool) -> Outlook:
+        """One action per stack and host, in order of their names; stacks of one host follow each other.
+
+        Without `reaches_out` nothing is asked of hosts that are reached over ssh.
+        """
         self._outlook.findings += self._head.findings
         if self._base is not self._head:
             self._outlook.findings += [one for one in self._base.findings if one.code == BASE_UNREADABLE]
         names = sorted({*self._base.units, *self._head.units})
-        looked = self._look(local)
-        order: dict[str, int] = {}
+        views = self._look(fleet, reaches_out=reaches_out)
+        places = self._places(names)
         for name in names:
-            unit = self._head.units.get(name) or self._base.units[name]
-            place = order[unit.host.name] = order.get(unit.host.name, -1) + 1
-            self._outlook.actions.append(self._action(name, place, looked))
+            self._outlook.actions.append(self._action(name, places[name], views))
         return self._outlook
 
-    def _look(self, local: Local) -> Local | None:
-        """`local` after it looked; None, with a reason noted, when nothing may or can be seen."""
-        hosts = {unit.host.name for unit in self._head.units.values() if unit.host.local}
-        if not hosts:
-            return None
+    def _look(self, fleet: Fleet, *, reaches_out: bool) -> dict[str, View]:
+        """Views of the hosts that may and can be seen, by name; of the others it is noted why."""
+        hosts = {unit.host.name: unit.host for unit in self._head.units.values()}
         if self._ci.trust is Trust.UNTRUSTED:
             self._note(hosts, "this run is not trusted, so nothing was looked at there")
-            return None
-        try:
-            local.look()
-        except Problem as problem:
-            self._note(hosts, "its Docker Engine or its deployment records could not be read")
-            for host in sorted(hosts):
-                self._find("host-unreadable", Severity.WARNING, host, problem)
-            return None
-        return local
+            return {}
+        if not reaches_out:
+            distant = {name for name, host in hosts.items() if not host.local}
+            self._note(distant, "it is reached over ssh, and `docker.ssh.known_hosts` is not set")
+            hosts = {name: host for name, host in hosts.items() if host.local}
+        hosts = {name: host for name, host in sorted(hosts.items()) if self._same_host(host)}
+        fleet.look(hosts.values())
+        for name in sorted(set(fleet.failures) & set(hosts)):
+            self._note([name], "its Docker Engine or its deployment records could not be read")
+            self._find("host-unreadable", Severity.WARNING, name, fleet.failures[name])
+        return {name: fleet.view(host) for name, host in hosts.items() if name not in fleet.failures}
 
-    def _action(self, name: str, order: int, looked: Local | None) -> PlannedAction:
+    def _places(self, names: Sequence[str]) -> dict[str, int]:
+        """Where each unit stands in the order of its host: by name, but behind those that it depends on."""
+        self._dependencies = {name: self._depends_on(name) for name in names}
+        ordered: dict[str, None] = {}
+
+        def put(name: str, above: tuple[str, ...]) -> None:
+            if name in above:
+                circle = " → ".join((*above[above.index(name) :], name))
+                problem = Problem(
+                    f"the stacks depend on each other in a circle: {circle}",
+                    hint="take one of them out of `depends_on_stack`",
+                    location=Location(self._unit(name).stack.path),
+                )
+                self._find_new("dependency-circle", name, problem)
+            elif name not in ordered:
+                for other in self._dependencies[name]:
+                    put(other, (*above, name))
+                ordered.setdefault(name)
+
+        for name in names:
+            put(name, ())
+        places: dict[str, int] = {}
+        counts: dict[str, int] = {}
+        for name in ordered:
+            host = self._unit(name).host.name
+            places[name] = counts[host] = counts.get(host, -1) + 1
+        return places
+
+    def _depends_on(self, name: str) -> tuple[str, ...]:
+        """The units of the same host that `name` names; one that is not there is a finding."""
+        unit = self._head.units.get(name)
+        if unit is None or is_script(unit):
+            return ()
+        try:
+            stacks = required_stacks(unit.folder)
+        except Problem as problem:
+            self._find_new("stack-unreadable", unit.stack.path, problem)
+            return ()
+        names = [f"{unit.host.name}/{stack}" for stack in stacks]
+        for other, stack in zip(names, stacks, strict=True):
+            if other not in self._head.units:
+                missing = Problem(
+                    f"{unit.stack.path} depends on the stack {stack}, and {unit.host.name} has none of that name",
+                    hint="correct `depends_on_stack`; it names stacks of the same host",
+                    location=Location(unit.stack.path),
+                )
+                self._find_new("dependency-missing", name, missing)
+        return tuple(other for other in names if other in self._head.units)
+
+    def _unit(self, name: str) -> Unit:
+        return self._head.units.get(name) or self._base.units[name]
+
+    def _action(self, name: str, order: int, views: Mapping[str, View]) -> PlannedAction:
         old, new = self._base.units.get(name), self._head.units.get(name)
         unit = new or old
         assert unit is not None  # noqa: S101 - the name came from one of the two
         change, objects = self._declared(unit, old, new)
-        live = self._live(new, looked) if new else None
+        live = self._live(new, views.get(new.host.name)) if new else None
         kind = self._kind(unit, change, live)
         if live is None and change is Change.UNCHANGED:
             live = LiveState(effect=Change.UNKNOWN)
@@ -135,6 +191,7 @@ class Planner:
             change=change,
             reasons=tuple(self._reasons(unit, old, new, objects)) if change is not Change.UNCHANGED else (),
             objects=objects,
+            depends_on=self._dependencies[name],
             live=live,
         )
 
@@ -155,18 +212,15 @@ class Planner:
             return Change.ADD, objects
         return (Change.CHANGE if new else Change.REMOVE), objects
 
-    def _live(self, unit: Unit, looked: Local | None) -> LiveState | None:
+    def _live(self, unit: Unit, view: View | None) -> LiveState | None:
         """What runs of `unit`; None when that is unknown, which is then noted."""
-        if not unit.host.local:
-            self._note([unit.host.name], "it is reached over ssh, which this version does not do")
-            return None
         if is_script(unit):
             self._note([unit.name], "what a deploy.sh leaves running cannot be told")
             return None
-        if looked is None or not self._same_host(unit.host):
+        if view is None:
             return None
         try:
-            sight = looked.see(unit, lambda: self._resolved(unit))
+            sight = view.see(unit, lambda: self._resolved(unit))
         except Unreadable as problem:
             self._find_once("stack-unreadable", unit, problem)
             return None
@@ -188,7 +242,7 @@ class Planner:
     def _same_host(self, host: Host) -> bool:
         """Whether a pull request leaves alone where we would look; if not, it is told and not followed."""
         before = self._base.inventory.hosts.get(host.name)
-        if self._ci.event not in _PULL_REQUEST or before == host:
+        if self._ci.event not in PULL_REQUEST or before == host:
             return True
         self._note([host.name], "this change decides how it is reached, so nothing was looked at there")
         if not any(finding.subject == host.name for finding in self._outlook.findings):
@@ -196,15 +250,19 @@ class Planner:
                 Finding(
                     code="host-steered",
                     severity=Severity.DANGER,
-                    message=f"the change makes {host.name} the machine that sf itself runs on",
+                    message=f"the change makes {host.name} the machine that sf itself runs on"
+                    if host.local
+                    else f"the change decides how {host.name} is reached",
                     subject=host.name,
-                    hint="merge it only if that is meant: its stacks are then deployed to the runner's engine",
+                    hint="merge it only if that is meant: its stacks are then deployed to the runner's engine"
+                    if host.local
+                    else "merge it only if that is meant: sf then logs in there with the keys of the pipeline",
                 )
             )
         return False
 
     def _kind(self, unit: Unit, change: Change, live: LiveState | None) -> ActionKind:
-        if unit.name not in self._head.units or is_script(unit) or not unit.host.local:
+        if unit.name not in self._head.units or is_script(unit):
             return ActionKind.NONE if change is Change.UNCHANGED else ActionKind.REPORT
         if unit.name in self._outlook.reported:
             return ActionKind.REPORT
@@ -268,6 +326,12 @@ class Planner:
         if (code, unit.stack.path, problem.message) not in known:
             self._find(code, severity, unit.stack.path, problem)
 
+    def _find_new(self, code: str, subject: str, problem: Problem) -> None:
+        """An error of the state to come, told once."""
+        known = {(finding.code, finding.message) for finding in self._outlook.findings}
+        if (code, problem.message) not in known:
+            self._find(code, Severity.ERROR, subject, problem)
+
     def _find(self, code: str, severity: Severity, subject: str, problem: Problem) -> None:
         self._outlook.findings.append(
             Finding(
@@ -319,6 +383,4 @@ def _describe(unit: Unit, kind: ActionKind, change: Change, *, reported: bool) -
         return f"leave {name} on {host} as it is"
     if change is Change.REMOVE:
         return f"report that {name} on {host} has left the repository; it is not stopped"
-    if is_script(unit):
-        return f"report that {name} on {host} has changed; its deploy.sh is not run"
-    return f"report that {name} on {host} has changed; it is not deployed, since {host} is reached over ssh"
+    return f"report that {name} on {host} has changed; its deploy.sh is not run"

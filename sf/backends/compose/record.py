@@ -7,25 +7,25 @@ that two records, or a record and a guess made elsewhere, cannot be compared.
 from __future__ import annotations
 
 import hmac
+import io
 import json
 import secrets
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.compose.difference import field_name
 from sf.models import Problem, canonical_json, pretty_json
-from sf.workspace import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sf.backends.compose.model import Model, Service
     from sf.backends.compose.tree import Folder
 
 SCHEMA: Final = "sf.deployment/v1"
 FOLDER: Final = ".sf"
-_FILE: Final = "record.json"
+FILE: Final = f"{FOLDER}/record.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Record:
     """One deployment. ``stack`` is the folder in the repository, ``inputs`` everything the model is made from.
 
     ``complete``: it ended well; otherwise ``services`` are those of the last one that did. ``managed``: sha256 by
-    path of every file that sf wrote below the project's folder.
+    path of every file that sf wrote below the project's folder. ``files``: its compose files, in their order.
     """
 
     repository: str
@@ -84,6 +84,7 @@ class Record:
     managed: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, Deployed] = field(default_factory=dict)
     inactive: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def new_salt() -> str:
@@ -110,45 +111,32 @@ def seal_inputs(folder: Folder, variables: Mapping[str, str], salt: str) -> str:
     return _sealed([folder.identity, dict(variables)], salt)
 
 
-def read_record(project: Path) -> Record | None:
-    """The record in the folder of a project; None when nothing was deployed there.
-
-    Raises `Problem` for one that cannot be read.
-    """
-    path = project / FOLDER / _FILE
+def read_record(data: bytes, *, project: str) -> Record:
+    """The record in `data`, from the folder of `project`. Raises `Problem` for one that cannot be read."""
     try:
-        return _understand(json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Problem(
-            f"the deployment record of {project.name} cannot be read: {error.strerror}",
-            hint=f"give this user access to {path}",
-        ) from error
+        return _understand(json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Problem(
-            f"the deployment record of {project.name} is damaged",
-            hint=f"remove {path}; the next deployment writes a new one",
+            f"the deployment record of {project} is damaged",
+            hint=f"remove {project}/{FILE} below `docker.stack_dir`; the next deployment writes a new one",
         ) from error
 
 
-def read_records(stack_dir: Path) -> list[Record]:
-    """Every record below `stack_dir`, by name of the project. Raises `Problem` as `read_record` does."""
+def unpack_records(archive: bytes) -> dict[str, bytes]:
+    """The records in a tar of ``<project>/.sf/record.json``, by project. Raises `Problem` for what is no tar."""
+    if not archive:
+        return {}
     try:
-        projects = sorted(path for path in stack_dir.iterdir() if path.is_dir())
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise Problem(
-            f"the deployed stacks in {stack_dir} cannot be read: {error.strerror}",
-            hint=f"give this user access to {stack_dir}, or set `docker.stack_dir`",
-        ) from error
-    return [record for record in map(read_record, projects) if record]
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            found = {member.name: tar.extractfile(member) for member in tar.getmembers() if member.isfile()}
+            return {name.split("/", 1)[0]: file.read() for name, file in found.items() if file}
+    except tarfile.TarError as error:
+        raise Problem(f"the deployment records did not arrive whole: {error}") from error
 
 
-def write_record(project: Path, record: Record) -> None:
-    """Put `record` in place of the one before. Raises `OSError`."""
-    write_atomic(project / FOLDER / _FILE, pretty_json({"schema": SCHEMA, **_plain(record)}), mode=0o600)
+def record_document(record: Record) -> bytes:
+    """`record` as it is written."""
+    return pretty_json({"schema": SCHEMA, **_plain(record)})
 
 
 def _plain(record: Record) -> dict[str, Any]:
@@ -162,8 +150,8 @@ def _understand(document: dict[str, Any]) -> Record:
         name: Deployed(**{**stated, "sealed": Sealed(**stated["sealed"])})
         for name, stated in document.pop("services").items()
     }
-    inactive = tuple(document.pop("inactive"))
-    return Record(services=services, inactive=inactive, **document)
+    inactive, files = tuple(document.pop("inactive")), tuple(document.pop("files"))
+    return Record(services=services, inactive=inactive, files=files, **document)
 
 
 def _sealed(value: Any, salt: str) -> str:

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sf.backends.compose.deploy import Deployment, Origin
-from sf.backends.compose.live import Local
+from sf.backends.compose.deploy import Deployment, Origin, Patience
+from sf.backends.compose.fleet import Fleet
+from sf.backends.compose.hosts import LocalMachine, SshMachine
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
-from sf.backends.compose.planner import Outlook, Planner
-from sf.backends.compose.release import is_writable
+from sf.backends.compose.planner import PULL_REQUEST, Outlook, Planner
 from sf.backends.compose.side import Reader, Side
 from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.ci.values import repository_identity
+from sf.config import FILE_NAME, SshConfig, load_config
 from sf.models import (
     ActionKind,
     ActionResult,
     ActionState,
     ActionUpdated,
     Change,
+    Finding,
     LifecyclePlan,
     LifecycleResult,
+    Location,
     Outcome,
     Problem,
+    Severity,
 )
 from sf.process import ProgramMissing, find
-from sf.tools import ansible
+from sf.tools import ansible, ssh
 from sf.tools.compose import Compose
 from sf.tools.docker import Engine, engine_socket
 from sf.tools.git import Git
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sf.backends.compose.hosts import Machine
+    from sf.backends.compose.inventory import Host
     from sf.ci.comparison import Comparison
     from sf.config import Config
-    from sf.models import PlannedAction
+    from sf.models import Event, PlannedAction
     from sf.runtime.context import RuntimeContext
 
 BACKEND: Final = "compose"
+_STEERED: Final = Finding(
+    code="hosts-steered",
+    severity=Severity.DANGER,
+    message="the change decides which host keys are trusted; it was planned with those of before",
+    subject="docker.ssh",
+    location=Location(FILE_NAME),
+    hint="merge it only if the new keys were compared with those on the machines",
+)
 
 
 class Run:
@@ -60,7 +77,13 @@ class Run:
         private = context.workspace.private / "docker"
         private.mkdir(mode=0o700)
         self._compose = Compose(context.launcher, environ, private)
-        self._local = Local(Engine(engine_socket(environ)), Path(self._docker.stack_dir), self._variables)
+        self._fleet = Fleet(
+            self._connect,
+            stack_dir=Path(self._docker.stack_dir),
+            variables=self._variables,
+            concurrency=self._docker.concurrency,
+        )
+        self._telling = threading.Lock()
         self._version = ""
         self._sides: tuple[Side, Side] | None = None
         self._comparison: Comparison | None = None
@@ -75,18 +98,18 @@ class Run:
                 hint="install ansible-core",
             )
 
-    def check_machine(self) -> None:
-        """Raises `Problem` when this machine is a target and stacks cannot be deployed to it."""
+    def check_hosts(self) -> None:
+        """Raises `Problem` when stacks cannot be deployed to a host. One that is lost fails its own only."""
         _, head = self.read()
-        if not any(unit.host.local for unit in head.units.values()):
-            return
-        self._local.check_shared()
-        stack_dir = self._local.stack_dir
-        if not is_writable(stack_dir):
+        hosts = {unit.host.name: unit.host for unit in head.units.values()}.values()
+        distant = sorted(host.name for host in hosts if not host.local)
+        if distant and not self._known_hosts:
             raise Problem(
-                f"this user may not write the deployed stacks to {stack_dir}",
-                hint=f"let him have it: sudo install -d -o \"$(id -un)\" '{stack_dir}'",
+                f"{', '.join(distant)} can only be reached over ssh, and no host key is known",
+                hint="put what `sf docker trust` prints into a file of the repository, compare it with the keys on"
+                " the machines, and name the file at `docker.ssh.known_hosts`",
             )
+        self._fleet.check(list(hosts))
 
     def read(self) -> tuple[Side, Side]:
         """Both sides, read when first asked for."""
@@ -116,7 +139,10 @@ class Run:
             repository=self._repository,
             repairs=self._docker.drift.tier2_action == "reconcile",
         )
-        self._outlook = outlook = planner.plan(self._local)
+        outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
+        self._outlook = outlook
+        if self._settings != self._docker.ssh:
+            outlook.findings.append(_STEERED)
         contents = {unit.stack.path: unit.folder.identity for unit in head.units.values()}
         if head.inventory.identity:
             contents[self._docker.targets.inventory] = head.inventory.identity
@@ -139,19 +165,105 @@ class Run:
 
     def execute(self, plan: LifecyclePlan) -> LifecycleResult:
         """An action of kind NONE that was seen running as planned counts as done; one that is unknown does not."""
+        deadlines = self._config.deadlines
         deployment = Deployment(
-            self._local,
-            self._compose,
             variables=self._variables,
-            origin=Origin(repository=self._repository, commit=plan.commit),
-            wait=int(self._config.deadlines.action),
+            origin=Origin(repository=self._repository, commit=plan.commit, owner=self._owner(plan.commit)),
+            patience=Patience(wait=int(deadlines.action), hook=int(deadlines.hook), lock=int(deadlines.lock)),
             redactor=self._context.redactor,
         )
-        results = (self._carry_out(action, deployment) for action in plan.actions)
-        return LifecycleResult(actions=tuple(result for result in results if result))
+        hosts: dict[str, list[PlannedAction]] = {}
+        for action in sorted(plan.actions, key=lambda one: one.order):
+            hosts.setdefault(action.metadata["host"], []).append(action)
+        found = self._fleet.work(
+            list(hosts.values()), lambda actions: self._carry_out_all(actions, deployment)
+        )
+        results = {result.name: result for results in found for result in results}
+        return LifecycleResult(
+            actions=tuple(results[action.name] for action in plan.actions if action.name in results)
+        )
 
     def close(self) -> None:
-        self._local.engine.close()
+        self._fleet.close()
+
+    def trust(self, names: Sequence[str]) -> str:
+        """Lines of known_hosts(5) with the keys that the hosts of these names (none: all) show now.
+
+        Raises `Problem` for a name that is not of the inventory, and for a host that shows none.
+        """
+        _, side = self.read_commit(self._context.head or "HEAD")
+        hosts = side.inventory.hosts
+        distant = [name for name, host in hosts.items() if not host.local]
+        if unknown := sorted(set(names) - set(distant)):
+            raise Problem(
+                f"{unknown[0]} is no host of the inventory that is reached over ssh",
+                hint=f"these are: {', '.join(distant)}" if distant else "none is",
+            )
+        places = dict.fromkeys(hosts[name].route.place for name in names or distant)
+        context = self._context
+        return "".join(
+            self._fleet.work(list(places), lambda place: ssh.scan(context.launcher, context.environ, *place))
+        )
+
+    @cached_property
+    def _ssh(self) -> ssh.Client:
+        context = self._context
+        if find(ssh.PROGRAM, context.environ) is None:
+            raise ProgramMissing(
+                f"the program `{ssh.PROGRAM}` is not installed, and hosts are reached over ssh",
+                hint="install OpenSSH's client",
+            )
+        # A socket's path has to be short.
+        private = context.workspace.private / "s"
+        private.mkdir(mode=0o700)
+        return ssh.Client(
+            context.launcher,
+            context.environ,
+            private,
+            known_hosts=self._known_hosts,
+            redactor=context.redactor,
+        )
+
+    @cached_property
+    def _settings(self) -> SshConfig:
+        """What decides whom we trust: a pull request does not get to say."""
+        if self._context.ci.event not in PULL_REQUEST:
+            return self._docker.ssh
+        base, _ = self.read()
+        data = self._reader.file(base.treeish, FILE_NAME)
+        try:
+            return load_config(data, environ=self._context.environ).docker.ssh
+        except Problem:
+            # There is nothing to go by, and a plan without hosts is still a plan.
+            return SshConfig()
+
+    @cached_property
+    def _known_hosts(self) -> str:
+        """Lines of known_hosts(5). Raises `Problem` when the file that is named is not there."""
+        named = self._settings.known_hosts
+        if not named or " " in named or "\n" in named:
+            return named
+        base, head = self.read()
+        side = base if self._context.ci.event in PULL_REQUEST else head
+        data = self._reader.file(side.treeish, named)
+        if data is None:
+            raise Problem(
+                f"`docker.ssh.known_hosts` names {named}, and there is no such file in the repository",
+                hint="commit it; `sf docker trust` prints what belongs in it",
+                location=Location(named),
+            )
+        return data.decode("utf-8", "surrogateescape")
+
+    def _connect(self, host: Host) -> Machine:
+        if not host.local:
+            return SshMachine(host.name, self._ssh.connection(host.route))
+        context = self._context
+        engine = Engine(engine_socket(context.environ))
+        environ = self._compose.deploying(engine.socket)
+        return LocalMachine(host.name, engine, context.launcher, environ, Path(self._docker.stack_dir))
+
+    def _owner(self, commit: str) -> str:
+        return self._context.ci.run_url or f"a run of {self._repository or 'sf'} at {commit[:12]}"
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -163,7 +275,28 @@ class Run:
     def _repository(self) -> str:
         return self._context.ci.repository or repository_identity(self._git.remote_url())
 
+    def _carry_out_all(self, actions: Sequence[PlannedAction], deployment: Deployment) -> list[ActionResult]:
+        """Carry out the actions of one host in their order; what depends on a failed one is not begun."""
+        results: list[ActionResult] = []
+        failed: dict[str, str] = {}
+        for action in actions:
+            blocked = next((name for name in action.depends_on if name in failed), None)
+            if blocked and action.action is ActionKind.DEPLOY:
+                result: ActionResult | None = self._not_reached(
+                    action, f"{blocked} failed, and it depends on that"
+                )
+            else:
+                result = self._carry_out(action, deployment)
+            if result:
+                results.append(result)
+                if not result.success:
+                    failed[action.name] = result.message
+        return results
+
     def _carry_out(self, action: PlannedAction, deployment: Deployment) -> ActionResult | None:
+        if lost := self._fleet.failures.get(action.metadata["host"]):
+            _, head = self.read()
+            return self._not_reached(action, lost.message) if action.name in head.units else None
         if action.action is ActionKind.DEPLOY:
             return self._deploy(action, deployment)
         if action.name in self._outlook.reported:
@@ -187,16 +320,18 @@ class Run:
 
     def _deploy(self, action: PlannedAction, deployment: Deployment) -> ActionResult:
         _, head = self.read()
-        emit = self._context.emit
+        emit = self._tell
         emit(ActionUpdated(name=action.name, state=ActionState.STARTED, message=action.description))
         sight = self._outlook.sights.get(action.name)
         if sight is None:
             return self._not_reached(action, "what runs there could not be seen when the plan was made")
         started = time.monotonic()
+        unit = head.units[action.name]
         try:
             result = deployment.deploy(
-                head.units[action.name],
+                unit,
                 sight,
+                self._fleet.view(unit.host),
                 on_line=lambda line: emit(
                     ActionUpdated(name=action.name, state=ActionState.WAITING, message=line.strip())
                 ),
@@ -205,6 +340,7 @@ class Run:
             result = ActionResult(
                 name=action.name,
                 success=False,
+                outcome=Outcome.INTERRUPTED if self._context.launcher.is_cancelled else Outcome.FAILED,
                 duration=time.monotonic() - started,
                 message=problem.message,
                 stderr=problem.hint,
@@ -217,7 +353,12 @@ class Run:
         )
 
     def _ended(self, result: ActionResult) -> ActionResult:
-        self._context.emit(
+        self._tell(
             ActionUpdated(name=result.name, state=ActionState.ENDED, message=result.message, result=result)
         )
         return result
+
+    def _tell(self, event: Event) -> None:
+        """Emit `event`; listeners get one at a time."""
+        with self._telling:
+            self._context.emit(event)

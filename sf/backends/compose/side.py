@@ -40,6 +40,7 @@ class Unit:
 class Side:
     """What one tree asks for: ``units`` by name, in order. ``findings`` are about this state alone."""
 
+    treeish: str = ""
     inventory: Inventory = field(default_factory=Inventory)
     stacks: tuple[Stack, ...] = ()
     units: dict[str, Unit] = field(default_factory=dict)
@@ -75,7 +76,13 @@ class Reader:
                     findings.append(_twice(unit, units[unit.name]))
                 units.setdefault(unit.name, unit)
         ordered = dict(sorted(units.items()))
-        return Side(inventory=inventory, stacks=tuple(stacks), units=ordered, findings=tuple(findings))
+        return Side(
+            treeish=treeish,
+            inventory=inventory,
+            stacks=tuple(stacks),
+            units=ordered,
+            findings=tuple(findings),
+        )
 
     def read_before(self, treeish: str) -> Side:
         """As `read`, for the state before: one that cannot be read asks for nothing, and a finding says so."""
@@ -90,7 +97,13 @@ class Reader:
                 location=problem.location,
                 hint=problem.hint,
             )
-            return Side(findings=(finding,))
+            return Side(treeish=treeish, findings=(finding,))
+
+    def file(self, treeish: str, path: str) -> bytes | None:
+        """The content of the plain file at `path` in the tree `treeish`; None when there is none."""
+        tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
+        file = tree.file(path)
+        return tree.content(file) if file else None
 
     def _inventory(self, tree: Tree) -> Inventory:
         if not self._config.targets.inventory:

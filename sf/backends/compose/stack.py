@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from sf import documents
 from sf.models import Location, Problem
 from sf.tools.compose import FILE_NAMES, OVERRIDE_NAMES
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SCRIPT: Final = "deploy.sh"
 ENV_FILE: Final = ".env"
+_OWN_BLOCK: Final = "x-stagefreight"
+_DEPENDS_ON: Final = "depends_on_stack"
 _COMPOSE_FILE: Final = re.compile(rb"(?m)^\s*(?:export\s+)?COMPOSE_FILE\s*[=:]\s*(.*?)\s*$")
 _SEPARATOR: Final = re.compile(rb"(?m)^\s*(?:export\s+)?COMPOSE_PATH_SEPARATOR\s*[=:]")
 
@@ -65,6 +68,30 @@ def compose_files(folder: Folder) -> tuple[str, ...]:
     main = next(name for name in FILE_NAMES if name in folder)
     override = next((name for name in OVERRIDE_NAMES if name in folder), None)
     return (main, override) if override else (main,)
+
+
+def required_stacks(folder: Folder) -> tuple[str, ...]:
+    """The stacks that ``x-stagefreight: {depends_on_stack: [...]}`` in the first compose file names.
+
+    Raises `Problem` when that is no list of names, or the file no YAML.
+    """
+    name = compose_files(folder)[0]
+    path = posixpath.join(folder.path, name)
+    content = folder.content(name)
+    # A document costs more than a search, and few stacks depend on another.
+    if _OWN_BLOCK.encode() not in content:
+        return ()
+    model = documents.load(content, path=path)
+    block = model.get(_OWN_BLOCK) if isinstance(model, dict) else None
+    named = block.get(_DEPENDS_ON, []) if isinstance(block, dict) else []
+    unknown = sorted(set(block) - {_DEPENDS_ON}) if isinstance(block, dict) else []
+    if unknown or not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+        raise Problem(
+            f"`{_OWN_BLOCK}` is not a mapping with a list of stacks at `{_DEPENDS_ON}`",
+            hint=f"write {_OWN_BLOCK}: {{{_DEPENDS_ON}: [name of a stack on the same host]}}",
+            location=Location(path),
+        )
+    return tuple(dict.fromkeys(named))
 
 
 def _kind(files: Collection[str]) -> Kind | None:

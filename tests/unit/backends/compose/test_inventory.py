@@ -141,6 +141,31 @@ def test_a_fact_that_is_not_plain_is_refused_by_name(
         read(make_tree({"hosts": f"{text}\n"}))
 
 
+def test_facts_of_the_connection_are_those_that_ssh_gets(make_tree: MakeTree, read: Read) -> None:
+    facts = "ansible_host=10.0.0.1 ansible_ssh_private_key_file=~/.ssh/web"
+    tree = make_tree({"hosts": f"web {facts} ansible_ssh_common_args='-J bastion -o ConnectTimeout=5'\n"})
+    route = read(tree).hosts["web"].route
+    assert (route.place, route.key_file) == (("10.0.0.1", 22), "~/.ssh/web")
+    assert route.options == (("ConnectTimeout", "5"), ("ProxyJump", "bastion"))
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        ("ansible_ssh_common_args='-o ProxyCommand=evil'", "sets ProxyCommand, and only"),
+        ("ansible_ssh_common_args='-o StrictHostKeyChecking=no'", "sets StrictHostKeyChecking"),
+        ("ansible_ssh_private_key_file=keys/id", "no key is read from the repository"),
+        ("ansible_ssh_private_key_file='/k ProxyCommand=evil'", "ansible_ssh_private_key_file"),
+        ("ansible_ssh_private_key_file='/k${HOME}'", "ansible_ssh_private_key_file"),
+    ],
+)
+def test_a_connection_that_could_run_code_is_refused(
+    make_tree: MakeTree, read: Read, fact: str, said: str
+) -> None:
+    with pytest.raises(Problem, match=said.replace("$", r"\$")):
+        read(make_tree({"hosts": f"web {fact}\n"}))
+
+
 @pytest.mark.parametrize("name", ["-oProxyCommand=x", "a;b", "$(x)", "a b", "a/b", "../a", "a\nb"])
 def test_a_name_that_could_be_code_is_refused(make_tree: MakeTree, read: Read, name: str) -> None:
     with pytest.raises(Problem, match=r"taken for an option or for shell code|cannot be read"):

@@ -11,16 +11,15 @@ from sf.backends.compose.record import (
     Record,
     new_salt,
     read_record,
-    read_records,
+    record_document,
     seal,
     seal_inputs,
-    write_record,
+    unpack_records,
 )
+from sf.backends.compose.release import pack
 from sf.models import Problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.backends.compose.conftest import MakeTree
 
 SALT = "ab" * 32
@@ -46,26 +45,17 @@ def record(**changed: object) -> Record:
         "managed": {"compose.yaml": "d"},
         "services": {"web": Deployed(sealed=seal(SERVICE, SALT), config_hash="h", image="sha256:1")},
         "inactive": ("debug",),
+        "files": ("compose.yaml",),
     }
     return Record(**{**about, **changed})  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "web/.sf").mkdir(parents=True)
-    return tmp_path / "web"
+def test_what_is_written_is_what_is_read() -> None:
+    assert read_record(record_document(record()), project="web") == record()
 
 
-def test_what_is_written_is_what_is_read(project: Path) -> None:
-    write_record(project, record())
-    assert read_record(project) == record()
-    assert read_records(project.parent) == [record()]
-    assert (project / ".sf/record.json").stat().st_mode & 0o777 == 0o600
-
-
-def test_no_value_of_the_model_is_in_a_record(project: Path) -> None:
-    write_record(project, record())
-    text = (project / ".sf/record.json").read_text()
+def test_no_value_of_the_model_is_in_a_record() -> None:
+    text = record_document(record()).decode()
     assert "swordfish" not in text
     assert "busybox" not in text
 
@@ -75,18 +65,18 @@ def test_the_same_value_is_sealed_differently_in_another_record() -> None:
     assert seal(SERVICE, SALT) == seal(SERVICE, SALT)
 
 
-def test_where_nothing_was_deployed_there_is_no_record(tmp_path: Path) -> None:
-    (tmp_path / "someone-elses").mkdir()
-    assert read_record(tmp_path / "missing") is None
-    assert read_records(tmp_path) == []
-    assert read_records(tmp_path / "missing") == []
+def test_records_come_by_project() -> None:
+    stored = pack({f"{name}/.sf/record.json": (name.encode(), 0o600) for name in ("web", "db")})
+    assert unpack_records(stored) == {"web": b"web", "db": b"db"}
+    assert unpack_records(b"") == {}
+    with pytest.raises(Problem, match="did not arrive whole"):
+        unpack_records(b"no tar at all")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"schema": "sf.deployment/v9"}), "\xff"])
-def test_a_damaged_record_is_an_error_that_names_it(project: Path, text: str) -> None:
-    (project / ".sf/record.json").write_bytes(text.encode("latin-1"))
+def test_a_damaged_record_is_an_error_that_names_it(text: str) -> None:
     with pytest.raises(Problem, match="the deployment record of web is damaged"):
-        read_record(project)
+        read_record(text.encode("latin-1"), project="web")
 
 
 def test_inputs_are_the_files_and_the_variables(make_tree: MakeTree) -> None:
