@@ -353,7 +353,10 @@ class ReportConfig(Section):
     """Whether a pull or merge request gets a comment: `auto` where there is a token for it, or never."""
 
     label: Annotated[str, AfterValidator(_label)] = ""
-    """Tells two runs over the same target apart. Each label has a comment of its own."""
+    """Tells two runs over the same target apart. Each label has a comment and an issue of its own."""
+
+    drift_issue: bool = False
+    """Whether a scheduled run keeps an issue open for as long as what is running differs from the repository."""
 
 
 class DeadlinesConfig(Section):

@@ -509,7 +509,7 @@ def test_defaults(section: str) -> None:
             "scripts": False,
             "concurrency": 8,
         },
-        "report": {"comment": "auto", "label": ""},
+        "report": {"comment": "auto", "label": "", "drift_issue": False},
         "deadlines": {"program": 120.0, "action": 600.0, "hook": 300.0, "lock": 300.0},
     }
 
@@ -747,6 +747,7 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.concurrency",
         "report.comment",
         "report.label",
+        "report.drift_issue",
         "deadlines.program",
         "deadlines.action",
         "deadlines.hook",
