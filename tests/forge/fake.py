@@ -18,6 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from tests.forge.description import Description
+
     Interface = Callable[["Request"], tuple[int, Any]]
 
 REPOSITORY: Final = "shop/fleet"
@@ -81,6 +83,9 @@ class Fake:
     before: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     page_ignored: bool = False
+    #: The forge's own description of its interface, and what was not as it says.
+    description: Description | None = None
+    violations: list[str] = field(default_factory=list)
 
     def add(self, author: str, body: str, *, system: bool = False) -> Entry:
         entry = Entry(max((entry.id for entry in self.entries), default=100) + 1, author, body, system)
@@ -188,6 +193,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, value = self.interfaces[fake.kind](request)
         except RefusalError as refusal:
             status, value = refusal.status, {"message": str(refusal)}
+        if fake.description:
+            value, wrong = fake.description.completed(request, status, value)
+            asked_wrong = fake.description.check_request(request)
+            fake.violations += filter(None, (asked_wrong, wrong))
         self._send(status, b"" if value is None else json.dumps(value).encode(), {})
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer  # noqa: N815 - names of the library
