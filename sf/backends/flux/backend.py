@@ -11,13 +11,14 @@ from sf.backends.flux.impact import compare
 from sf.backends.flux.preview import Side, preview
 from sf.backends.flux.reconcile import Reconciliation
 from sf.backends.flux.repository import Repository
+from sf.backends.flux.selection import select_all, select_only
 from sf.changes.masking import Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.models import ActionKind, Finding, LifecyclePlan, Problem, Severity
 from sf.runtime.capability import Capability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sf.backends.flux.graph import Entry, Graph, Start
     from sf.backends.flux.impact import Impact
@@ -49,6 +50,7 @@ class FluxBackend:
         self._repository: Repository | None = None
         self._comparison: Comparison | None = None
         self._config: Config | None = None
+        self._select: Callable[[Impact], Impact] = lambda impact: impact
         # The cluster, and who we are there.
         self._there: tuple[Cluster, User] | None = None
 
@@ -60,6 +62,10 @@ class FluxBackend:
             repository.git, context.ci, base=context.base, head=context.head
         )
         self._repository, self._config = repository, config
+        if context.only:
+            self._select = lambda impact: select_only(impact, context.only)
+        elif context.everything:
+            self._select = select_all
         if not context.dry_run:
             cluster = Cluster(find_access(config.gitops, context), context)
             self._there = cluster, cluster.check()
@@ -69,7 +75,11 @@ class FluxBackend:
         if self._there:
             cluster, user = self._there
             impact = self._compared.impact
-            names = [name for name in impact.affected if not impact.after[name].suspended]
+            names = [
+                name
+                for name in impact.affected
+                if name not in impact.shown and not impact.after[name].suspended
+            ]
             cluster.require(Reconciliation(impact, names, config).rights, user)
 
     def plan(self, config: Config, context: RuntimeContext) -> LifecyclePlan:
@@ -101,7 +111,11 @@ class FluxBackend:
                 dict.fromkeys((*_judged(new, compared.old), *shown.findings, *_dirty(comparison)))
             ),
             unknown=(*shown.unknown, _NO_CLUSTER),
-            notes={"compared": comparison.reason, "kustomizations": str(len(new.nodes))},
+            notes={
+                "compared": comparison.reason,
+                "kustomizations": str(len(new.nodes)),
+                **_selected(context),
+            },
             fingerprint_key=Fingerprints.from_environ(context.environ).key_id,
         )
 
@@ -112,7 +126,9 @@ class FluxBackend:
             raise Problem("the flux backend was asked to execute before it was asked to validate")
         cluster, user = self._there
         names = [action.name for action in plan.actions if action.action is ActionKind.RECONCILE]
-        reconciliation = Reconciliation(self._compared.impact, names, self._config)
+        reconciliation = Reconciliation(
+            self._compared.impact, names, self._config, force=context.everything or bool(context.only)
+        )
         cluster.require(reconciliation.rights, user)
         return reconciliation.run(plan, cluster, repository.git, context)
 
@@ -136,7 +152,8 @@ class FluxBackend:
         start = repository.start(after)
         new = after.entry(start)
         old = new if before is after else _same_cluster(repository, before, start)
-        return _Compared(before=before, after=after, old=old, new=new, impact=compare(start.path, old, new))
+        impact = self._select(compare(start.path, old, new))
+        return _Compared(before=before, after=after, old=old, new=new, impact=impact)
 
     @property
     def _ready(self) -> tuple[Repository, Comparison]:
@@ -160,6 +177,13 @@ def _same_cluster(repository: Repository, before: Graph, start: Start) -> Entry 
     """The cluster of `start` in the older state; None when it did not exist yet."""
     found = next((other for other in repository.starts_before(before) if other.path == start.path), None)
     return before.entry(found) if found else None
+
+
+def _selected(context: RuntimeContext) -> dict[str, str]:
+    """What the run was told to be for."""
+    if context.only:
+        return {"selected": f"only {', '.join(context.only)}"}
+    return {"selected": "everything"} if context.everything else {}
 
 
 def _contents(impact: Impact) -> dict[str, str]:
