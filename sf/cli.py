@@ -346,9 +346,23 @@ def plan(edge: Edge, /, **options: Any) -> int:
     metavar="SHA256",
     help="Refuse unless the change has this digest, which the plan of its pull request told.",
 )
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Reconcile every Kustomization, not only those that the change affects (mode gitops).",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAMESPACE/NAME",
+    help="Reconcile this Kustomization and nothing else (mode gitops). Can be repeated.",
+)
 @click.pass_obj
 def reconcile(edge: Edge, /, *, dry_run: bool, **options: Any) -> int:
     """Plan, then do what the plan says."""
+    if options["everything"] and options["only"]:
+        raise click.UsageError("--all and --only exclude each other")
     return _lifecycle(edge, dry_run=dry_run, **options)
 
 
@@ -375,12 +389,15 @@ def _lifecycle(
     detailed_exitcode: bool,
     plan_file: Path | None = None,
     change_digest: str = "",
+    everything: bool = False,
+    only: tuple[str, ...] = (),
 ) -> int:
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
     session = edge.session()
     config, context = sessions.load(session, dry_run=dry_run, base=base, head=head)
     context.approval = sessions.approval(plan_file, change_digest)
+    sessions.select(config, context, everything=everything, only=only)
     sessions.run(session, config, context, sessions.Printing(out_dir=out_dir, output=output, diffs=diffs))
     changed = context.plan is not None and context.plan.has_changes
     return EXIT_CHANGES if detailed_exitcode and changed else 0

@@ -256,6 +256,9 @@ class GitopsConfig(Section):
     cluster: ClusterConfig | None = None
     oidc: OidcConfig = OidcConfig()
 
+    concurrency: Annotated[int, Field(ge=1)] = 20
+    """How many Kustomizations are reconciled at a time. Flux itself has a limit of its own."""
+
 
 class SelectorConfig(Section):
     """Which hosts of the inventory take part."""
@@ -367,6 +370,9 @@ class DeadlinesConfig(Section):
 
     action: Duration = 600.0
     """One action of the plan, such as deploying a stack until it is healthy."""
+
+    run: Duration = 3600.0
+    """All actions of mode `gitops` together."""
 
     hook: Duration = 300.0
     """One run of `pre.sh` or `post.sh` of a stack."""

@@ -148,6 +148,21 @@ def load(
     return config, context
 
 
+def select(config: Config, context: RuntimeContext, *, everything: bool, only: tuple[str, ...]) -> None:
+    """Have the run be for `everything`, or `only` for these units, instead of what changed.
+
+    Raises `LifecycleError` of phase load for a mode that has nothing to choose from.
+    """
+    if (everything or only) and config.mode != "gitops":
+        raise LifecycleError(
+            Phase.LOAD,
+            "",
+            f"`--all` and `--only` are for mode gitops, and this repository has mode {config.mode}",
+            hint="leave them out: stacks that run as they should are left alone anyway",
+        )
+    context.everything, context.only = everything, only
+
+
 def reconciles(ci: CIContext) -> bool:
     """Whether `sf run` executes: only for a trusted push to the default branch. Everything else is planned."""
     return ci.event is EventKind.PUSH and ci.on_default_branch and ci.trust is Trust.TRUSTED

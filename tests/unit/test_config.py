@@ -474,7 +474,7 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
             "scripts": True,
             "concurrency": 2,
         },
-        "deadlines": {"program": 90.0, "action": 5400.0, "hook": 30.0, "lock": 3600.0},
+        "deadlines": {"program": 90.0, "action": 5400.0, "run": 3600.0, "hook": 30.0, "lock": 3600.0},
     }
 
 
@@ -491,6 +491,7 @@ def test_defaults(section: str) -> None:
             "source_root": "",
             "cluster": None,
             "oidc": {"audience": "", "variable": "SF_ID_TOKEN"},
+            "concurrency": 20,
         },
         "docker": {
             "backend": "compose",
@@ -510,7 +511,7 @@ def test_defaults(section: str) -> None:
             "concurrency": 8,
         },
         "report": {"comment": "auto", "label": "", "drift_issue": False},
-        "deadlines": {"program": 120.0, "action": 600.0, "hook": 300.0, "lock": 300.0},
+        "deadlines": {"program": 120.0, "action": 600.0, "run": 3600.0, "hook": 300.0, "lock": 300.0},
     }
 
 
@@ -730,6 +731,7 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.cluster.kubeconfig.context",
         "gitops.oidc.audience",
         "gitops.oidc.variable",
+        "gitops.concurrency",
         "docker.backend",
         "docker.targets.source",
         "docker.targets.inventory",
@@ -750,6 +752,7 @@ def test_the_reference_names_every_key_once() -> None:
         "report.drift_issue",
         "deadlines.program",
         "deadlines.action",
+        "deadlines.run",
         "deadlines.hook",
         "deadlines.lock",
     ]
@@ -759,7 +762,7 @@ def test_the_reference_names_every_key_once() -> None:
         " | What to do with a stack that is gone from the repository:"
         " report it, stop it, or also remove its files. |"
     ) in lines
-    assert lines[-3].startswith("| `deadlines.action` | duration | `10m` | `SF_CONFIG_DEADLINES__ACTION` | ")
+    assert lines[-4].startswith("| `deadlines.action` | duration | `10m` | `SF_CONFIG_DEADLINES__ACTION` | ")
 
 
 scalars = (
