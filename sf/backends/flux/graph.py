@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
-_SOURCE_GROUP: Final = "source.toolkit.fluxcd.io/v"
+SOURCE_API_VERSION: Final = "source.toolkit.fluxcd.io/v"
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 # The fields of a kustomization that make other names out of those in its files.
 _AFFIXES: Final = ("namePrefix", "nameSuffix")
@@ -88,7 +88,7 @@ class Graph:
         """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
         self.whole_tree = tree
         self._names = names
-        self._ignore_files = ignore_files(tree)
+        self.ignore_files = ignore_files(tree)
         self._seen: dict[str, Closures] = {}
         self.closures = self.seen_by("")
         self.tree = self.closures.tree
@@ -99,7 +99,7 @@ class Graph:
     def seen_by(self, spec_ignore: str) -> Closures:
         """The closures of the files that a source with this ``spec.ignore`` has in its artifact."""
         if spec_ignore not in self._seen:
-            ignored = Ignored(self._ignore_files, spec_ignore)
+            ignored = Ignored(self.ignore_files.contents, spec_ignore)
             self._seen[spec_ignore] = Closures(self.whole_tree.without(ignored, ignored.folder), self._names)
         return self._seen[spec_ignore]
 
@@ -145,6 +145,7 @@ class _Walk:
         self._start = start
         self._entry = Entry(path=start.path)
         self._own_sources = {start.source} if start.source else set()
+        self._itself = ""
         self._objects: dict[ObjectKey, dict[str, Any]] = {}
         self._rendered: set[str] = set()
         self._assumed: set[ObjectKey] = set()
@@ -163,6 +164,7 @@ class _Walk:
             self._rendered, self._assumed, self._undefined_sources = set(), set(), {}
             self._walk(closures)
         self._check()
+        self._check_source()
         self._name_included()
         return self._entry
 
@@ -218,6 +220,7 @@ class _Walk:
             self._report(rendering, self._start.path)
             return self._new(found)
         self._own_sources.add(itself.source)
+        self._itself = itself.id
         return [self._in_its_own_words(itself)]
 
     def _in_its_own_words(self, root: Kustomization) -> Kustomization:
@@ -415,7 +418,7 @@ class _Walk:
         if kind in _VARIABLE_SOURCES:
             # Its name may also be put together.
             return named.union(*(self._graph.mentions(self._tree, field) for field in _AFFIXES))
-        return named & self._graph.mentions(self._tree, _SOURCE_GROUP)
+        return named & self._graph.mentions(self._tree, SOURCE_API_VERSION)
 
     def _remember(self, rendering: Rendering) -> None:
         for item in rendering.objects:
@@ -480,6 +483,25 @@ class _Walk:
                 f"{', '.join(group)} wait for each other and will never be reconciled",
                 group[0],
             )
+
+    def _check_source(self) -> None:
+        """What source-controller cannot read, or is told to leave out although it should not."""
+        for why in self._graph.ignore_files.broken:
+            self._find(
+                "broken-ignore", Severity.ERROR, f"{why}; Flux makes no artifact of the repository", ""
+            )
+        if self._itself and self._itself not in self._entry.nodes:
+            self._find(
+                "self-ignored",
+                Severity.WARNING,
+                f"spec.ignore of its source hides the file that defines {self._itself} itself: Flux no longer "
+                "manages it and, where it did so before, deletes it with all that it made",
+                self._itself,
+                hint="take the file back with a later pattern in spec.ignore",
+            )
+        self._entry.unknown += [
+            f"{why}: what it makes Flux leave out is not known" for why in self._graph.ignore_files.unknown
+        ]
 
     def _name_included(self) -> None:
         """Say where files of other sources lie among those that were looked at."""

@@ -377,7 +377,7 @@ def _names(value: Any, remote: set[str]) -> bool:
 
 def _explained(problem: Problem, build: Build) -> Problem:
     """`problem`, with a hint where a symbolic link may be its cause."""
-    links = sorted(build.closure.missing & build.tree.links)
+    links = sorted(build.closure.missing & build.tree.links.keys())
     if not links:
         return problem
     return Problem(
