@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.flux.closure import Closures
+from sf.backends.flux.foreign import needs
 from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
 from sf.backends.flux.kustomization import (
     GROUP,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sf.backends.flux.closure import Names
+    from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.render import Renderer
     from sf.backends.flux.tree import Tree
     from sf.models import Location
@@ -84,8 +86,11 @@ class Graph:
         names: Names,
         mentions: Mentions,
         is_this_repository: Callable[[str], bool],
+        *,
+        remotes: Remotes | None = None,
     ) -> None:
         """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
+        self._remotes = remotes
         self.whole_tree = tree
         self._names = names
         self.ignore_files = ignore_files(tree)
@@ -100,7 +105,8 @@ class Graph:
         """The closures of the files that a source with this ``spec.ignore`` has in its artifact."""
         if spec_ignore not in self._seen:
             ignored = Ignored(self.ignore_files.contents, spec_ignore)
-            self._seen[spec_ignore] = Closures(self.whole_tree.without(ignored, ignored.folder), self._names)
+            seen = self.whole_tree.without(ignored, ignored.folder)
+            self._seen[spec_ignore] = Closures(seen, self._names, self._remotes)
         return self._seen[spec_ignore]
 
     def entry(self, start: Start) -> Entry:
@@ -166,6 +172,7 @@ class _Walk:
         self._check()
         self._check_source()
         self._name_included()
+        self._name_lacking()
         return self._entry
 
     def _walk(self, closures: Closures) -> None:
@@ -238,7 +245,11 @@ class _Walk:
     def _children(self, nodes: list[Kustomization]) -> list[Kustomization]:
         """What the builds of `nodes` bring to light. Only those are built that can bring anything."""
         flux_files = self._graph.mentions(self._tree, API_VERSION)
-        parents = [node for node in nodes if node.closure and not flux_files.isdisjoint(node.closure.files)]
+        parents = [
+            node
+            for node in nodes
+            if node.closure and (node.closure.fetched or not flux_files.isdisjoint(node.closure.files))
+        ]
         renderings = self._graph.render_all(parents)
         for node, rendering in zip(parents, renderings, strict=True):
             self._rendered.add(node.id)
@@ -406,7 +417,9 @@ class _Walk:
         candidates = [
             node
             for node in self._entry.nodes.values()
-            if node.id not in self._rendered and node.closure and not files.isdisjoint(node.closure.files)
+            if node.id not in self._rendered
+            and node.closure
+            and (node.closure.fetched or not files.isdisjoint(node.closure.files))
         ]
         for node, rendering in zip(candidates, self._graph.render_all(candidates), strict=True):
             self._rendered.add(node.id)
@@ -502,6 +515,12 @@ class _Walk:
         self._entry.unknown += [
             f"{why}: what it makes Flux leave out is not known" for why in self._graph.ignore_files.unknown
         ]
+
+    def _name_lacking(self) -> None:
+        """Say what was not at hand for the builds that nobody had to run: it could hold further Kustomizations."""
+        for node in self._entry.nodes.values():
+            if node.closure and node.id not in self._rendered:
+                self._entry.unknown += [f"{node.id}: {sentence}" for sentence in needs(node.closure)]
 
     def _name_included(self) -> None:
         """Say where files of other sources lie among those that were looked at."""
