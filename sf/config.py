@@ -52,6 +52,9 @@ _SWITCH_WORDS: Final = {
     **dict.fromkeys(("y", "Y", "yes", "on"), True),
     **dict.fromkeys(("n", "N", "no", "off"), False),
 }
+_REMOTE_BASE: Final = re.compile(
+    r"(?:(?:https?|ssh)://)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~+@=-]+)*"
+)
 _START: Final = "write at least `lifecycle: {mode: gitops}` or `lifecycle: {mode: docker}`"
 
 
@@ -111,6 +114,18 @@ def _https_url(text: str) -> str:
     if not port_is_fine or " " in text:
         raise ValueError(problem)
     return text.rstrip("/")
+
+
+def _remote_base(text: str) -> str:
+    base = text.removesuffix("/").removesuffix(".git")
+    if not _REMOTE_BASE.fullmatch(base) or not {".", ".."}.isdisjoint(base.split("/")):
+        raise ValueError(
+            "must be the beginning of an address like `github.com/fluxcd` or `https://example.com/charts`,"
+            " without user and query"
+        )
+    scheme, mark, rest = base.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.lower()}{slash}{path}"
 
 
 def _variable_name(text: str) -> str:
@@ -252,6 +267,11 @@ class GitopsConfig(Section):
 
     source_root: RepositoryPath = ""
     """Folder that is the root of the source, when Flux reads an artifact made of a part of the repository."""
+
+    remote_bases: Annotated[
+        tuple[Annotated[str, AfterValidator(_remote_base)], ...], Field(strict=False)
+    ] = ()
+    """Where remote bases may come from: beginnings of addresses, such as `github.com/fluxcd`. Never for forks."""
 
     cluster: ClusterConfig | None = None
     oidc: OidcConfig = OidcConfig()
