@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sf.backends.compose.deploy import Deployment, Origin, Patience
+from sf.backends.compose.attempt import Patience
+from sf.backends.compose.deploy import Deployment, Origin
 from sf.backends.compose.fleet import Fleet
 from sf.backends.compose.hosts import LocalMachine, SshMachine
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
+from sf.backends.compose.plaintext import Plaintexts
 from sf.backends.compose.planner import PULL_REQUEST, Outlook, Planner
 from sf.backends.compose.side import Reader, Side
 from sf.changes.masking import KEY_VARIABLE, Fingerprints
@@ -38,6 +40,7 @@ from sf.tools import ansible, ssh
 from sf.tools.compose import Compose
 from sf.tools.docker import Engine, engine_socket
 from sf.tools.git import Git
+from sf.tools.sops import Sops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +84,7 @@ class Run:
             self._connect,
             stack_dir=Path(self._docker.stack_dir),
             variables=self._variables,
+            at_rest=self._docker.secrets.at_rest,
             concurrency=self._docker.concurrency,
         )
         self._telling = threading.Lock()
@@ -138,6 +142,7 @@ class Run:
             ci=self._context.ci,
             repository=self._repository,
             repairs=self._docker.drift.tier2_action == "reconcile",
+            at_rest=self._docker.secrets.at_rest,
         )
         outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
         self._outlook = outlook
@@ -171,6 +176,8 @@ class Run:
             origin=Origin(repository=self._repository, commit=plan.commit, owner=self._owner(plan.commit)),
             patience=Patience(wait=int(deadlines.action), hook=int(deadlines.hook), lock=int(deadlines.lock)),
             redactor=self._context.redactor,
+            plaintexts=Plaintexts(self._sops),
+            look_back=lambda record: self._reader.folder(record.commit, record.stack),
         )
         hosts: dict[str, list[PlannedAction]] = {}
         for action in sorted(plan.actions, key=lambda one: one.order):
@@ -223,6 +230,13 @@ class Run:
             known_hosts=self._known_hosts,
             redactor=context.redactor,
         )
+
+    @cached_property
+    def _sops(self) -> Sops:
+        context = self._context
+        private = context.workspace.private / "sops"
+        private.mkdir(mode=0o700)
+        return Sops(context.launcher, context.environ, context.redactor, private)
 
     @cached_property
     def _settings(self) -> SshConfig:

@@ -99,6 +99,12 @@ class Reader:
             )
             return Side(treeish=treeish, findings=(finding,))
 
+    def folder(self, commit: str, path: str) -> Folder:
+        """The folder at `path` as of an earlier `commit`. Raises `Problem` when git does not have it any more."""
+        if not self._git.has_commit(commit):
+            self._git.fetch_commit(commit)
+        return Tree(self._git.ls_tree(commit), self._git.read_blobs).folder(path)
+
     def file(self, treeish: str, path: str) -> bytes | None:
         """The content of the plain file at `path` in the tree `treeish`; None when there is none."""
         tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
