@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sf.backends.compose.ciphertext import Use, encryptions, is_ciphertext, refuse_models, resolvable
 from sf.backends.compose.references import check_references, has_profiles
@@ -68,13 +68,24 @@ class Model:
     encrypted: Mapping[str, Use] = MappingProxyType({})
 
 
-class Resolver:
-    """Makes models, each in a folder of its own below `scratch`. ``count`` is how many it made."""
+class Shelf(Protocol):
+    """Where models are kept between runs, by the folder of the stack and what is in its files."""
 
-    def __init__(self, compose: Compose, scratch: Path, variables: Mapping[str, str]) -> None:
+    def get(self, folder: Folder, contents: Mapping[str, bytes]) -> Model | None:
+        """The model, if it is there."""
+
+    def put(self, folder: Folder, contents: Mapping[str, bytes], model: Model) -> None:
+        """Keep the model, or not."""
+
+
+class Resolver:
+    """Makes models, each in a folder of its own below `scratch`. ``count`` is how many it had to make."""
+
+    def __init__(self, compose: Compose, scratch: Path, variables: Mapping[str, str], shelf: Shelf) -> None:
         self._compose = compose
         self._scratch = scratch
         self._variables = variables
+        self._shelf = shelf
         self.count = 0
 
     def resolve(self, folder: Folder) -> Model:
@@ -82,10 +93,17 @@ class Resolver:
 
         Raises `Unreadable` when it cannot be resolved, or would read or mount what is not in the folder.
         """
+        if folder.escapes:
+            raise Unreadable.because(folder.escapes[0], Location(folder.path))
+        contents = folder.contents()
+        model = self._shelf.get(folder, contents)
+        if model is None:
+            model = self._make(folder, contents)
+            self._shelf.put(folder, contents, model)
+        return model
+
+    def _make(self, folder: Folder, contents: Mapping[str, bytes]) -> Model:
         try:
-            if folder.escapes:
-                raise folder.escapes[0]
-            contents = folder.contents()
             encrypted = encryptions(contents, folder=folder.path)
             files = compose_files(folder)
             refuse_models(files, encrypted, folder=folder.path)

@@ -12,13 +12,16 @@ from sf.backends.compose.attempt import Patience
 from sf.backends.compose.deploy import Deployment, Origin
 from sf.backends.compose.fleet import Fleet
 from sf.backends.compose.hosts import LocalMachine, SshMachine
+from sf.backends.compose.kept import KeptModels
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
 from sf.backends.compose.plaintext import Plaintexts
 from sf.backends.compose.planner import PULL_REQUEST, Outlook, Planner
 from sf.backends.compose.side import Reader, Side
+from sf.cache import Cache, cache_folder
 from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.comparison import resolve_comparison
+from sf.ci.context import Provider
 from sf.ci.values import repository_identity
 from sf.config import FILE_NAME, SshConfig, load_config
 from sf.models import (
@@ -76,7 +79,9 @@ class Run:
             context.redactor.register(value)
         self._masking = Masking(Fingerprints.from_environ(environ), self._variables)
         self._git = Git(context.launcher, context.repo_root, environ)
-        self._reader = Reader(self._git, self._docker, context)
+        on_laptop = context.ci.provider is Provider.LOCAL
+        self._cache = Cache(cache_folder(environ, on_laptop=on_laptop))
+        self._reader = Reader(self._git, self._docker, context, self._cache)
         private = context.workspace.private / "docker"
         private.mkdir(mode=0o700)
         self._compose = Compose(context.launcher, environ, private)
@@ -191,7 +196,9 @@ class Run:
         )
 
     def close(self) -> None:
+        """Let go of the hosts, and keep the cache within its bounds."""
         self._fleet.close()
+        self._cache.prune()
 
     def trust(self, names: Sequence[str]) -> str:
         """Lines of known_hosts(5) with the keys that the hosts of these names (none: all) show now.
@@ -283,7 +290,8 @@ class Run:
     def resolver(self) -> Resolver:
         scratch = self._context.workspace.scratch / "models"
         scratch.mkdir(mode=0o700)
-        return Resolver(self._compose, scratch, self._variables)
+        kept = KeptModels(self._cache, self._version, self._variables)
+        return Resolver(self._compose, scratch, self._variables, kept)
 
     @property
     def _repository(self) -> str:

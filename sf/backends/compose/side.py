@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sf.backends.compose.inventory import Host
     from sf.backends.compose.stack import Stack
     from sf.backends.compose.tree import Folder
+    from sf.cache import Cache
     from sf.config import DockerConfig
     from sf.runtime.context import RuntimeContext
     from sf.tools.git import Git
@@ -50,10 +51,11 @@ class Side:
 class Reader:
     """Reads sides. Equal inventories are read once."""
 
-    def __init__(self, git: Git, config: DockerConfig, context: RuntimeContext) -> None:
+    def __init__(self, git: Git, config: DockerConfig, context: RuntimeContext, cache: Cache) -> None:
         self._git = git
         self._config = config
         self._context = context
+        self._cache = cache
         self._inventories: dict[str, Inventory] = {}
 
     def read(self, treeish: str) -> Side:
@@ -127,6 +129,7 @@ class Reader:
                 environ=self._context.environ,
                 scratch=scratch,
                 private=private,
+                cache=self._cache,
             )
         return self._inventories[source.identity]
 
