@@ -461,7 +461,7 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
                 "selector": {"groups": ("docker_hosts",)},
             },
             "iac": {"path": "stacks"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "tmpfs"},
             "drift": {
                 "tier2_action": "reconcile",
                 "orphan_action": "prune",
@@ -498,7 +498,7 @@ def test_defaults(section: str) -> None:
             "backend": "compose",
             "targets": {"source": "ansible", "inventory": "", "selector": {"groups": ()}},
             "iac": {"path": "docker-compose"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "disk"},
             "drift": {
                 "tier2_action": "report",
                 "orphan_action": "report",
@@ -740,6 +740,7 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.targets.selector.groups",
         "docker.iac.path",
         "docker.secrets.provider",
+        "docker.secrets.at_rest",
         "docker.drift.tier2_action",
         "docker.drift.orphan_action",
         "docker.drift.orphan_threshold",
