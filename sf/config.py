@@ -256,6 +256,9 @@ class GitopsConfig(Section):
     cluster: ClusterConfig | None = None
     oidc: OidcConfig = OidcConfig()
 
+    drift: Switch = False
+    """Whether plans compare each rendered object with the one in the cluster. That takes the right to patch it."""
+
 
 class SelectorConfig(Section):
     """Which hosts of the inventory take part."""
@@ -398,11 +401,13 @@ class Config(BaseModel):
         """sha256 (hex) over what decides the plan: the mode and the values of its section that are not defaults.
 
         Ignored sections, deadlines and keys that a later version adds do not change it, nor does a kubeconfig:
-        it is about who looks. How many hosts are worked on at a time is about how long it takes.
+        it is about who looks, as whether it is looked for drift is about how closely. How many hosts are worked on
+        at a time is about how long it takes.
         """
-        values = self._active.model_dump(
-            mode="json", exclude_defaults=True, exclude={"cluster": {"kubeconfig"}, "concurrency": True}
-        )
+        aside: dict[str, Any] = {"cluster": {"kubeconfig"}, "concurrency": True}
+        if self.mode == "gitops":
+            aside["drift"] = True
+        values = self._active.model_dump(mode="json", exclude_defaults=True, exclude=aside)
         return hashlib.sha256(canonical_json({"mode": self.mode, self.mode: values})).hexdigest()
 
     @property

@@ -406,7 +406,8 @@ def test_who_looks_at_a_cluster_does_not_change_the_digest() -> None:
     data = in_section("gitops", "cluster: {name: a, server: 'https://a'}")
     mine = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__KUBECONFIG__CONTEXT": "mine"})
     theirs = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__CA": "pem"})
-    assert mine.digest == load_config(data).digest != theirs.digest
+    closely = load_config(data, environ={"SF_CONFIG_GITOPS__DRIFT": "true"})
+    assert mine.digest == closely.digest == load_config(data).digest != theirs.digest
 
 
 @pytest.mark.parametrize(
@@ -491,6 +492,7 @@ def test_defaults(section: str) -> None:
             "source_root": "",
             "cluster": None,
             "oidc": {"audience": "", "variable": "SF_ID_TOKEN"},
+            "drift": False,
         },
         "docker": {
             "backend": "compose",
@@ -730,6 +732,7 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.cluster.kubeconfig.context",
         "gitops.oidc.audience",
         "gitops.oidc.variable",
+        "gitops.drift",
         "docker.backend",
         "docker.targets.source",
         "docker.targets.inventory",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from sf.backends.flux.connection import Connection, connect
 from sf.backends.flux.impact import compare
+from sf.backends.flux.observation import observe
 from sf.backends.flux.preview import Side, preview
 from sf.backends.flux.repository import Repository
 from sf.changes.masking import Fingerprints
 from sf.ci.comparison import resolve_comparison
+from sf.ci.context import EventKind
 from sf.models import Finding, LifecyclePlan, Problem, Severity
 from sf.runtime.capability import Capability
 
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     from sf.models import LifecycleResult
     from sf.runtime.context import RuntimeContext
 
-_NO_CLUSTER: Final = "live state: this version plans from the repository and does not look at the cluster"
-
 
 class FluxBackend:
     """Plans what a change does to the Kustomizations of one cluster."""
@@ -35,14 +36,16 @@ class FluxBackend:
     def __init__(self) -> None:
         self._repository: Repository | None = None
         self._comparison: Comparison | None = None
+        self._connection = Connection()
 
     def validate(self, config: Config, context: RuntimeContext) -> None:
-        """The programs are there, the repository is one, the two states to compare exist."""
+        """The programs are there, the repository is one, the two states to compare exist, the cluster answers."""
         repository = Repository(config, context)
         _ = repository.git.version, repository.kustomize.version
         self._comparison = resolve_comparison(
             repository.git, context.ci, base=context.base, head=context.head
         )
+        self._connection = connect(config, context)
         self._repository = repository
 
     def prepare(self, config: Config, context: RuntimeContext) -> None:
@@ -59,12 +62,24 @@ class FluxBackend:
         new = after.entry(start)
         old = new if before is after else _same_cluster(repository, before, start)
         impact = compare(start.path, old, new)
+        fingerprints = Fingerprints.from_environ(context.environ)
         shown = preview(
             impact,
             Side(graph=before, nodes=impact.before),
             Side(graph=after, nodes=impact.after),
             repository,
-            Fingerprints.from_environ(context.environ),
+            fingerprints,
+            # Without a change it is all about what is running.
+            everything=before is after and self._connection.cluster is not None,
+        )
+        seen = observe(
+            self._connection,
+            shown,
+            impact,
+            comparison,
+            git=repository.git,
+            merged=before is after or context.ci.on_default_branch or context.ci.event is EventKind.TAG,
+            fingerprints=fingerprints if config.gitops.drift else None,
         )
         return LifecyclePlan(
             mode=config.mode,
@@ -77,12 +92,18 @@ class FluxBackend:
             config_hash=config.digest,
             tools={"kustomize": repository.kustomize.version},
             contents=_contents(impact),
-            actions=shown.actions,
+            actions=seen.actions,
             # What the walk and the preview both come upon is said once.
-            findings=tuple(dict.fromkeys((*_judged(new, old), *shown.findings, *_dirty(comparison)))),
-            unknown=(*shown.unknown, _NO_CLUSTER),
-            notes={"compared": comparison.reason, "kustomizations": str(len(new.nodes))},
-            fingerprint_key=Fingerprints.from_environ(context.environ).key_id,
+            findings=tuple(
+                dict.fromkeys((*_judged(new, old), *shown.findings, *seen.findings, *_dirty(comparison)))
+            ),
+            unknown=(*shown.unknown, *seen.unknown),
+            notes={
+                "compared": comparison.reason,
+                "kustomizations": str(len(new.nodes)),
+                **self._connection.notes,
+            },
+            fingerprint_key=fingerprints.key_id,
         )
 
     def execute(self, plan: LifecyclePlan, context: RuntimeContext) -> LifecycleResult:  # noqa: ARG002
