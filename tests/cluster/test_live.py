@@ -65,6 +65,10 @@ class Plans:
             "HOME": str(self.fleet.root.parent),
             "TESTS_TOKEN": self.cluster.token("main", groups),
             "SF_FINGERPRINT_KEY": KEY,
+            # What the repository says of its cluster counts as this one.
+            "SF_CONFIG_GITOPS__CLUSTER__NAME": "tests",
+            "SF_CONFIG_GITOPS__CLUSTER__SERVER": self.cluster.server,
+            "SF_CONFIG_GITOPS__CLUSTER__CA": self.cluster.ca,
         }
         return RuntimeContext(
             ci=ci,
@@ -217,17 +221,21 @@ def objects(cluster: Cluster) -> int:
 def test_a_pull_request_is_held_against_what_runs(plans: Plans) -> None:
     plan, calls = plans.plan(plans.pull_request("change"))
     assert (plan.verdict, calls) == (Verdict.CHANGES, 3)
-    lonely, _ = plans.plan(plans.pull_request("change"), cluster=None)
+    lonely, _ = plans.plan(replace(plans.pull_request("change"), trust=Trust.UNTRUSTED))
     assert lonely.verdict is Verdict.INCOMPLETE
-    assert lonely.unknown == ("live state: `gitops.cluster` is not set",)
+    assert lonely.change_digest == plan.change_digest
     assert said(plan, "shop/catalog") == []
     assert action(plan, "shop/catalog").effect is Change.CHANGE
     assert action(plan, "shop/search").effect is Change.ADD
     reports = action(plan, "shop/reports")
     assert (reports.effect, reports.live and reports.live.objects) == (Change.REMOVE, ())
     assert action(plan, SUSPENDED).action is ActionKind.NONE
-    # The configuration names another cluster; what a reviewer approves of the units is the same.
-    assert [one.objects for one in plan.actions] == [one.objects for one in lonely.actions]
+
+
+def test_without_a_cluster_a_plan_says_so(plans: Plans) -> None:
+    plan, calls = plans.plan(cluster=None)
+    assert (plan.verdict, calls) == (Verdict.INCOMPLETE, 0)
+    assert plan.unknown == ("live state: `gitops.cluster` is not set",)
 
 
 def test_a_cluster_that_is_ahead_of_the_target_branch(plans: Plans) -> None:
@@ -355,4 +363,19 @@ def test_who_is_not_trusted_is_not_let_near_the_cluster(plans: Plans) -> None:
     plan, calls = plans.plan(fork)
     assert calls == 0
     assert plan.unknown == ("live state: this run is not trusted, so it is not let near the cluster",)
+    assert plan.actions
+
+
+def test_a_change_of_how_the_cluster_is_reached_gets_no_look_at_it(plans: Plans) -> None:
+    fleet = plans.fleet
+    fleet.git("switch", "--quiet", "change")
+    named = {"name": "tests", "server": "https://elsewhere.example.test"}
+    config = {"lifecycle": {"mode": "gitops"}, "gitops": {"path": "clusters/production", "cluster": named}}
+    fleet.commit({".stagefreight.yml": json.dumps(config)})
+    plan, calls = plans.plan(plans.pull_request("change"), cluster=named)
+    assert calls == 0
+    assert plan.unknown == (
+        "live state: this change decides how the cluster is reached, so it is not let near it",
+    )
+    assert plan.findings[0].code == "credentials-steered"
     assert plan.actions

@@ -58,4 +58,6 @@ def _forbidden(config: Config, context: RuntimeContext) -> str:
         return _UNSET
     if context.ci.trust is not Trust.TRUSTED:
         return "this run is not trusted, so it is not let near the cluster"
+    if context.steering:
+        return "this change decides how the cluster is reached, so it is not let near it"
     return ""
