@@ -143,6 +143,7 @@ def load(
         redactor=session.redactor,
         base=base,
         head=head,
+        config_file=session.config_file,
     )
     session.on_signal(context.launcher.cancel)
     return config, context

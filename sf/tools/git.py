@@ -91,6 +91,7 @@ _NAMED_SETTINGS: Final = (
     (re.compile(r"filter\..*\.(?:clean|smudge|process)"), ""),
     (re.compile(r"filter\..*\.required"), "false"),
 )
+_FILE_MODES: Final = frozenset({"100644", "100755"})
 # Git takes the first value of this one, so that it cannot be overruled.
 _REFUSED_SETTING: Final = re.compile(r"remote\..*\.uploadpack")
 
@@ -368,6 +369,16 @@ class Git:
         requests = "".join(f"{oid}\n" for oid in wanted).encode()
         answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=_BLOBS_LIMIT).stdout
         return _blobs(answers)
+
+    def read_file(self, treeish: str, path: str) -> bytes | None:
+        """The content of the file at `path` in the tree `treeish` (an object id); None when there is none.
+
+        A link or a folder is not a file.
+        """
+        records = self._git("ls-tree", "-z", "--full-tree", _require_id(treeish), "--", path).text
+        entries = [_tree_entry(record) for record in records.split("\0") if record]
+        oids = [entry.oid for entry in entries if entry.path == path and entry.mode in _FILE_MODES]
+        return self.read_blobs(oids)[oids[0]] if oids else None
 
     def diff_names(self, old: str, new: str) -> list[DiffEntry]:
         """What differs between the trees `old` and `new`, blobs only; a rename is a removal and an addition."""

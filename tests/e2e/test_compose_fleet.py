@@ -444,8 +444,8 @@ def test_a_pull_request_does_not_get_to_say_how_hosts_are_reached(fleet: Estate,
     run = fleet.plan(event=EventKind.PULL_REQUEST, base=base, head=head)
     assert run.plan is not None
     assert [(one.code, one.severity) for one in run.plan.findings] == [
+        ("credentials-steered", Severity.DANGER),
         ("host-steered", Severity.DANGER),
-        ("hosts-steered", Severity.DANGER),
     ]
     live = {action.name: action.live is not None for action in run.plan.actions}
     assert run.action("beta/site").effect is Change.UNKNOWN

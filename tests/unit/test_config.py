@@ -406,7 +406,8 @@ def test_who_looks_at_a_cluster_does_not_change_the_digest() -> None:
     data = in_section("gitops", "cluster: {name: a, server: 'https://a'}")
     mine = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__KUBECONFIG__CONTEXT": "mine"})
     theirs = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__CA": "pem"})
-    assert mine.digest == load_config(data).digest != theirs.digest
+    closely = load_config(data, environ={"SF_CONFIG_GITOPS__DRIFT": "true"})
+    assert mine.digest == closely.digest == load_config(data).digest != theirs.digest
 
 
 @pytest.mark.parametrize(
@@ -493,6 +494,7 @@ def test_defaults(section: str) -> None:
             "cluster": None,
             "oidc": {"audience": "", "variable": "SF_ID_TOKEN"},
             "concurrency": 20,
+            "drift": False,
         },
         "docker": {
             "backend": "compose",
@@ -734,6 +736,7 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.oidc.audience",
         "gitops.oidc.variable",
         "gitops.concurrency",
+        "gitops.drift",
         "docker.backend",
         "docker.targets.source",
         "docker.targets.inventory",

@@ -23,20 +23,17 @@ from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.ci.context import Provider
 from sf.ci.values import repository_identity
-from sf.config import FILE_NAME, SshConfig, load_config
 from sf.models import (
     ActionKind,
     ActionResult,
     ActionState,
     ActionUpdated,
     Change,
-    Finding,
     LifecyclePlan,
     LifecycleResult,
     Location,
     Outcome,
     Problem,
-    Severity,
 )
 from sf.process import ProgramMissing, find
 from sf.tools import ansible, ssh
@@ -56,14 +53,6 @@ if TYPE_CHECKING:
     from sf.runtime.context import RuntimeContext
 
 BACKEND: Final = "compose"
-_STEERED: Final = Finding(
-    code="hosts-steered",
-    severity=Severity.DANGER,
-    message="the change decides which host keys are trusted; it was planned with those of before",
-    subject="docker.ssh",
-    location=Location(FILE_NAME),
-    hint="merge it only if the new keys were compared with those on the machines",
-)
 
 
 class Run:
@@ -151,8 +140,6 @@ class Run:
         )
         outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
         self._outlook = outlook
-        if self._settings != self._docker.ssh:
-            outlook.findings.append(_STEERED)
         contents = {unit.stack.path: unit.folder.identity for unit in head.units.values()}
         if head.inventory.identity:
             contents[self._docker.targets.inventory] = head.inventory.identity
@@ -246,22 +233,9 @@ class Run:
         return Sops(context.launcher, context.environ, context.redactor, private)
 
     @cached_property
-    def _settings(self) -> SshConfig:
-        """What decides whom we trust: a pull request does not get to say."""
-        if self._context.ci.event not in PULL_REQUEST:
-            return self._docker.ssh
-        base, _ = self.read()
-        data = self._reader.file(base.treeish, FILE_NAME)
-        try:
-            return load_config(data, environ=self._context.environ).docker.ssh
-        except Problem:
-            # There is nothing to go by, and a plan without hosts is still a plan.
-            return SshConfig()
-
-    @cached_property
     def _known_hosts(self) -> str:
         """Lines of known_hosts(5). Raises `Problem` when the file that is named is not there."""
-        named = self._settings.known_hosts
+        named = self._docker.ssh.known_hosts
         if not named or " " in named or "\n" in named:
             return named
         base, head = self.read()
