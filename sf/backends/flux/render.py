@@ -24,7 +24,7 @@ from sf.cache import Cache
 from sf.changes.masking import Fingerprints, mask_pair
 from sf.models import Problem, canonical_json
 from sf.process import ProgramMissing
-from sf.workspace import write_tree
+from sf.workspace import drop_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,12 +148,7 @@ class Renderer:
         if closure.unchecked or any(file not in closure.kustomizations for file, _ in closure.remote):
             return Rendering(unknown=tuple(unknown), withheld=True)
         try:
-            files = dict(_files(build))
-            root.mkdir(parents=True, exist_ok=True)
-            write_tree(root, files)
-            with self._lock:
-                self.builds += 1
-            built = self._kustomize.build(root, build.path)
+            built = self._built(build, root)
             objects = tuple(self._finished(built, build))
         except (Beyond, ProgramMissing) as beyond:
             return Rendering(unknown=(*unknown, beyond.message), withheld=True)
@@ -166,6 +161,17 @@ class Renderer:
             names = ", ".join(sorted(build.variables.undefined))
             unknown.append(f"the values of {names} are only in the cluster")
         return Rendering(objects=objects, unknown=tuple(unknown))
+
+    def _built(self, build: Build, root: Path) -> str:
+        files = dict(_files(build))
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            write_tree(root, files)
+            with self._lock:
+                self.builds += 1
+            return self._kustomize.build(root, build.path)
+        finally:
+            drop_tree(root)
 
     def _finished(self, built: str, build: Build) -> Iterator[dict[str, Any]]:
         for text in _SEPARATOR.split(built):

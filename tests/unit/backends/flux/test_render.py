@@ -52,6 +52,13 @@ def test_equal_inputs_are_built_once_also_at_the_same_time(tmp_path: Path) -> No
     assert fleet.renderer.builds == 1
 
 
+@pytest.mark.parametrize("name", ["c.yaml", "missing.yaml"])
+def test_the_files_of_a_build_go_when_it_ends(tmp_path: Path, name: str) -> None:
+    files = FILES | {"app/kustomization.yaml": kustomization([name])}
+    assert bool(render(tmp_path, files).error) == (name == "missing.yaml")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "other",
     [
