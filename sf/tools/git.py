@@ -300,13 +300,16 @@ class Git:
         records = self._git("ls-tree", "-r", "-t", "-z", "--full-tree", _require_id(treeish)).text
         return [_tree_entry(record) for record in records.split("\0") if record]
 
-    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """The contents of the blobs `oids`, by id, read by one process. At most 512 MiB in sum."""
+    def read_blobs(self, oids: Iterable[str], *, limit: int = _BLOBS_LIMIT) -> dict[str, bytes]:
+        """The contents of the blobs `oids`, by id, read by one process. At most `limit` bytes in sum.
+
+        Raises `ProgramFailed` when they are more.
+        """
         wanted = list(dict.fromkeys(map(_require_id, oids)))
         if not wanted:
             return {}
         requests = "".join(f"{oid}\n" for oid in wanted).encode()
-        answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=_BLOBS_LIMIT).stdout
+        answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=limit).stdout
         return _blobs(answers)
 
     def diff_names(self, old: str, new: str) -> list[DiffEntry]:

@@ -32,9 +32,10 @@ _ALONE: Final = {
     "no_proxy": "",
     **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), _NOBODY),
 }
-# A build lives for a moment: collecting its garbage four times less often saves a tenth of the CPU of a small
-# build and a third of a large one, until the heap comes near the second figure (Go's GC guide).
-_GARBAGE: Final = {"GOGC": "400", "GOMEMLIMIT": "128MiB"}
+# Bytes. A small build lives for a moment: collecting its garbage four times less often saves a quarter of its CPU.
+# A large one would hold four times the memory for a tenth of its CPU.
+_SMALL: Final = 1024**2
+_LITTLE_GARBAGE: Final = {"GOGC": "400"}
 # Bytes. Ten times what the builds of 5,000 Kustomizations take; a build that wants more is a bomb.
 _MEMORY_LIMIT: Final = 2 * 1024**3
 # How Go begins to say that a program broke. Out of memory is one reason, and not always called by that name.
@@ -104,8 +105,8 @@ class Kustomize:
             ) from error
         return f"{UNRELEASED} sha256:{content}"
 
-    def build(self, root: Path, folder: str) -> str:
-        """The objects that `folder` below `root` builds to, as YAML.
+    def build(self, root: Path, folder: str, *, size: int = 0) -> str:
+        """The objects that `folder` below `root` builds to, as YAML. `size`: the bytes of all files there.
 
         Raises `Problem` with kustomize's own message, paths relative to `root`.
         """
@@ -114,7 +115,7 @@ class Kustomize:
             return self._launcher.run(
                 [str(program), "build", "--load-restrictor", "LoadRestrictionsNone", str(root / folder)],
                 timeout=self._timeout,
-                environ=self._environ | _ALONE | _GARBAGE,
+                environ=self._environ | _ALONE | (_LITTLE_GARBAGE if size < _SMALL else {}),
                 cwd=root,
                 memory_limit=self._memory_limit,
             ).text

@@ -47,8 +47,15 @@ class Blobs:
         """Read all of `oids` that are not known yet, together."""
         missing = {oid for oid in oids if oid not in self._known}
         if missing:
-            self.reads += len(missing)
-            self._known.update(self._read(sorted(missing)))
+            self.add(self._read(sorted(missing)))
+
+    def add(self, contents: Mapping[str, bytes]) -> None:
+        """Take over what was read elsewhere: objects by id."""
+        self.reads += len(contents)
+        self._known.update(contents)
+
+    def __contains__(self, oid: str) -> bool:
+        return oid in self._known
 
 
 class Tree:

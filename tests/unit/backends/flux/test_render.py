@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sf.backends.flux.closure import Closures, Names
+from sf.backends.flux.closure import Closures
+from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
 from sf.backends.flux.substitute import Variables
 from tests.fleets import Fleet, config_map, kustomization, programs, tree_of
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
 
 pytestmark = pytest.mark.tools
 
