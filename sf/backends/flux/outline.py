@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.flux.kustomization import is_kustomization, kind_of
-from sf.changes.masking import holds_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sf.models import Problem
 
@@ -40,7 +39,8 @@ class Rendering:
 class Outline:
     """The ``objects`` of a build that the graph is made of, in its order.
 
-    ``concealed``: the (kind, namespace, name) of those that hold a secret, which only the build itself has.
+    ``concealed``: the (kind, namespace, name) of those that hold a secret, which only the build itself has. A
+    Kustomization is never concealed.
     ``error``, ``unknown`` and ``withheld`` are those of the build.
     """
 
@@ -50,20 +50,16 @@ class Outline:
     unknown: tuple[str, ...] = ()
     withheld: bool = False
 
-    @property
-    def holds_secrets(self) -> bool:
-        """Whether there is a secret in it nevertheless: a Kustomization is never concealed."""
-        return any(map(holds_secrets, self.objects))
 
-
-def outline_of(rendering: Rendering) -> Outline:
-    """The outline of a build that `rendering` came out of."""
+def outline_of(rendering: Rendering, secrets: Iterable[dict[str, Any]] = ()) -> Outline:
+    """The outline of `rendering`; `secrets` are those of its objects that hold one."""
+    hidden = set(map(id, secrets))
     kept, concealed = [], []
     for item in rendering.objects:
         if is_kustomization(item):
             kept.append(item)
         elif _is_source(item):
-            if holds_secrets(item):
+            if id(item) in hidden:
                 concealed.append(key_of(item))
             else:
                 kept.append(item)

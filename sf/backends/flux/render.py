@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
 from sf.backends.flux.fields import decoded
+from sf.backends.flux.kustomization import is_kustomization
 from sf.backends.flux.outline import Outline, Rendering, outline_of
 from sf.backends.flux.remote import is_remote
 from sf.backends.flux.substitute import Beyond, expand
@@ -86,6 +87,7 @@ class Renderer:
         self._fallback = fallback
         self._cache = cache or Cache(None)
         self._known: dict[str, Rendering] = {}
+        self._outlines: dict[str, Outline] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         #: How many times kustomize ran: what benchmarks count.
@@ -104,13 +106,20 @@ class Renderer:
         """What the graph needs of `build`, for which nothing has to be built if an earlier run did."""
         key = self._key(build)
         with self._turn(key):
-            if key not in self._known and (document := self._read(_outline_entry(key))):
-                return Outline(
-                    tuple(document["objects"]),
-                    tuple(map(_object_key, document["concealed"])),
-                    unknown=tuple(document["unknown"]),
-                )
-        return outline_of(self.render(build))
+            if key not in self._outlines and key not in self._known:
+                self._recall_outline(key)
+        if key not in self._outlines:
+            # What an earlier run has kept as a whole holds no secret.
+            self._outlines.setdefault(key, outline_of(self.render(build)))
+        return self._outlines[key]
+
+    def _recall_outline(self, key: str) -> None:
+        if document := self._read(_outline_entry(key)):
+            self._outlines[key] = Outline(
+                tuple(document["objects"]),
+                tuple(map(_object_key, document["concealed"])),
+                unknown=tuple(document["unknown"]),
+            )
 
     def is_kept(self, build: Build) -> bool:
         """Whether `render` has nothing to build."""
@@ -134,19 +143,15 @@ class Renderer:
 
     def _run_and_keep(self, key: str, build: Build) -> Rendering:
         rendering = self._run(build, self._scratch / key[:32])
+        secrets = [item for item in rendering.objects if holds_secrets(item)]
+        outline = self._outlines[key] = outline_of(rendering, secrets)
         if _is_final(rendering, build):
-            if not any(map(holds_secrets, rendering.objects)):
-                self._write(_entry(key), {"objects": rendering.objects, "unknown": rendering.unknown})
-            outline = outline_of(rendering)
-            if not outline.holds_secrets:
-                self._write(
-                    _outline_entry(key),
-                    {
-                        "objects": outline.objects,
-                        "concealed": outline.concealed,
-                        "unknown": rendering.unknown,
-                    },
-                )
+            unknown = rendering.unknown
+            if not secrets:
+                self._write(_entry(key), {"objects": rendering.objects, "unknown": unknown})
+            if not any(map(is_kustomization, secrets)):
+                kept = {"objects": outline.objects, "concealed": outline.concealed, "unknown": unknown}
+                self._write(_outline_entry(key), kept)
         return rendering
 
     def _read(self, entry: str) -> dict[str, Any] | None:

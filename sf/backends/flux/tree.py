@@ -102,7 +102,13 @@ class Tree:
         kept._oids = {path: oid for path, oid in self._oids.items() if not ignored(path)}
         kept.links = {path for path in self.links if not ignored(path)}
         kept._folders |= {folder for folder in self._folders if not folder_ignored(folder)}
-        kept._folders |= {folder for path in kept._oids for folder in _parents(path)}
+        needed: set[str] = set()
+        for path in kept._oids:
+            for folder in _parents(path):
+                if folder in needed:
+                    break
+                needed.add(folder)
+        kept._folders |= needed
         return kept
 
     def join(self, folder: str, reference: str) -> str:
@@ -180,5 +186,5 @@ def _below(root: str, paths: Iterable[str]) -> set[str]:
 
 def _parents(path: str) -> Iterator[str]:
     """Every folder around `path`, innermost first, without the root."""
-    while (path := posixpath.dirname(path)) != "":
+    while (path := path.rpartition("/")[0]) != "":
         yield path
