@@ -8,8 +8,8 @@ OLDEST := 3.11
 VENV := .venv
 VENV_OLDEST := .venv-$(OLDEST)
 BIN := $(VENV)/bin
-# What needs no engine, no cluster and no built program.
-QUICK := not tools and not engine and not cluster and not slow
+# What needs no engine, no cluster, no browser and no built program.
+QUICK := not tools and not engine and not cluster and not browser and not slow
 TOOLCHAIN := $(BIN)/python -m toolchain
 
 .PHONY: help setup demo test test-fast test-oldest lint toolchain golden clean
@@ -48,7 +48,9 @@ toolchain: setup ## the real engines, built or found once, outside of the checko
 	$(TOOLCHAIN) ensure all
 
 golden: setup ## write the golden files anew; read the difference before committing it
-	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py tests/cli/test_help.py --update-golden
+	$(TOOLCHAIN) ensure browser
+	$(BIN)/python -m pytest -q tests/golden tests/browser/test_pictures.py tests/unit/test_docs.py tests/cli/test_help.py \
+		--update-golden
 
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py

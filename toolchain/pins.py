@@ -30,6 +30,17 @@ class PackagePins:
 
 
 @dataclass(frozen=True)
+class BrowserPins:
+    """What the tier `browser` has. Of Chromium only the number before the first dot is told, not pinned."""
+
+    suite: str
+    fonts: tuple[Deb, ...]
+    chromium: str
+    axe: str
+    axe_integrity: str
+
+
+@dataclass(frozen=True)
 class GoProgram:
     """One program of the Go module, and the variables (full name → value) that the linker sets in it."""
 
@@ -53,6 +64,7 @@ class Pins:
     """All of pins.toml."""
 
     packages: PackagePins
+    browser: BrowserPins
     go: GoPins
 
 
@@ -90,12 +102,19 @@ def parse(text: str) -> Pins:
         root = _Table(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ToolchainError(f"{FILE.name}: {error}") from error
-    packages, go = root.table("packages"), root.table("go")
+    packages, browser, go = root.table("packages"), root.table("browser"), root.table("go")
     return Pins(
         PackagePins(
             packages.text("suite"),
             packages.text("architecture"),
-            tuple(_deb(name, packages.table("debs").table(name)) for name in packages.table("debs")),
+            _debs(packages.table("debs")),
+        ),
+        BrowserPins(
+            browser.text("suite"),
+            _debs(browser.table("fonts")),
+            browser.text("chromium"),
+            browser.table("axe-core").text("version"),
+            browser.table("axe-core").text("integrity"),
         ),
         GoPins(
             tuple(_program(name, go.table("programs").table(name)) for name in go.table("programs")),
@@ -104,6 +123,10 @@ def parse(text: str) -> Pins:
             go.table("flux2").text("sum"),
         ),
     )
+
+
+def _debs(table: _Table) -> tuple[Deb, ...]:
+    return tuple(_deb(name, table.table(name)) for name in table)
 
 
 def _deb(name: str, table: _Table) -> Deb:

@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
-from toolchain import golang, packages, pins
+from toolchain import browser, golang, packages, pins
 from toolchain.progress import say
 
-NAMES = ("packages", "go")
+NAMES = ("packages", "browser", "go")
 
 
 def ensure(name: str) -> Path:
     """Have a tier of NAMES in the cache and return its folder. Raises ToolchainError if that fails."""
     pinned = pins.load()
-    tier = packages.ensure(pinned.packages) if name == "packages" else golang.ensure(pinned.go)
+    made = {
+        "packages": lambda: packages.ensure(pinned.packages),
+        "browser": lambda: browser.ensure(pinned.browser),
+        "go": lambda: golang.ensure(pinned.go),
+    }
+    tier = made[name]()
     say(f"{name}: {tier}")
     return tier
 

@@ -19,9 +19,13 @@ _ANY_OTHER: Final = 5
 
 
 class Diff(NamedTuple):
-    """One changed object of a unit, and whether that was seen running. The lowest ``priority`` matters most."""
+    """One changed object of a unit, and whether that was seen running. The lowest ``priority`` matters most.
+
+    ``place`` is the number of the unit in the plan and that of the object among the changed ones of the unit.
+    """
 
     priority: int
+    place: tuple[int, int]
     action: PlannedAction
     change: ObjectChange
     running: bool
@@ -45,8 +49,8 @@ def by_priority(record: Record) -> list[Diff]:
         return _BY_CHANGE.get(change.change, _ANY_OTHER)
 
     diffs = [
-        Diff(priority(action, change), action, change, running)
-        for action in (record.plan.actions if record.plan else ())
-        for change, running in wording.objects(action)
+        Diff(priority(action, change), (unit, number), action, change, running)
+        for unit, action in enumerate(record.plan.actions if record.plan else ())
+        for number, (change, running) in enumerate(wording.objects(action))
     ]
     return sorted(diffs, key=lambda diff: diff.priority)
