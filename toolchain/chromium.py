@@ -57,7 +57,7 @@ def _running(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[IO[
     own = {**os.environ, "HOME": str(folder), "TZ": "UTC", "LANG": "C.UTF-8"}
     their_commands, commands = os.pipe()
     answers, their_answers = os.pipe()
-    with os.fdopen(commands, "wb") as writer, os.fdopen(answers, "rb") as reader:
+    with os.fdopen(commands, "wb", buffering=0) as writer, os.fdopen(answers, "rb") as reader:
         with (folder / LOG).open("wb") as log, os.fdopen(their_commands), os.fdopen(their_answers, "w"):
             process = subprocess.Popen(
                 argv, stdin=their_commands, stdout=their_answers, stderr=log, env={**own, **environment}
@@ -120,8 +120,10 @@ class Chromium:
         message = {"id": number, "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
-        self._commands.write(json.dumps(message).encode() + b"\0")
-        self._commands.flush()
+        try:
+            self._commands.write(json.dumps(message).encode() + b"\0")
+        except BrokenPipeError:
+            raise self._ended(method) from None
         deadline = time.monotonic() + PATIENCE
         while (answer := self._next(deadline, method)).get("id") != number:
             self._events.append(answer)
@@ -158,6 +160,11 @@ class Chromium:
         message, _, self._received = self._received.partition(b"\0")
         decoded: dict[str, Any] = json.loads(message)
         return decoded
+
+    def _ended(self, what: str) -> ToolchainError:
+        return ToolchainError(
+            f"the browser ended at {what}:\n{self._log.read_text(errors='replace')[-2000:]}"
+        )
 
 
 class Page:

@@ -15,16 +15,26 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from sf.report import wording
-from sf.report.markup import Html, element, joined
+from sf.report.markup import EMPTY, Html, element, joined
 from sf.report.page import data, graph, overview, units, waves
-from sf.report.page.lists import section
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from sf.models import Record
 
 # What a browser opens without a wait that is felt, and every forge takes as part of an artifact.
 LIMIT: Final = 20_000_000
 _SCRIPTS: Final = ("diff.js", "explorer.js", "page.js")
+_PARTS: Final[Mapping[str, Callable[[Record], Html]]] = {
+    "What went wrong": overview.failures,
+    "Errors and dangers": overview.alarms,
+    "What could not be determined": overview.unknown,
+    "How it went": waves.waves,
+    "Dependencies": graph.graph,
+    "Changes": units.units,
+    "Also worth knowing": overview.advice,
+}
 _TITLE_LIMIT: Final = 150
 # The elements around the parts that are measured.
 _TAGS: Final = 200
@@ -35,16 +45,12 @@ def document(record: Record, *, limit: int = LIMIT) -> bytes:
 
     `limit` is in bytes: diffs that do not fit are left out whole, by what matters least, and counted.
     """
+    parts = [(title, shown) for title, render in _PARTS.items() if (shown := render(record))]
     content = element(
         "main",
         overview.header(record),
-        overview.failures(record),
-        overview.alarms(record),
-        overview.unknown(record),
-        waves.waves(record),
-        graph.graph(record),
-        section("Changes", *(element("div", shown, id="plain") for shown in [units.units(record)] if shown)),
-        overview.advice(record),
+        _contents([title for title, _ in parts]) if len(parts) > 1 else EMPTY,
+        *(_part(title, shown) for title, shown in parts),
         overview.footer(record),
     )
     head, script = _head(record), element("script", Html(_code()))
@@ -53,6 +59,20 @@ def document(record: Record, *, limit: int = LIMIT) -> bytes:
     holder = element("script", told, type="application/json", id="data")
     page = element("html", head, element("body", content, holder, script), lang="en")
     return f"<!doctype html>\n{page}\n".encode()
+
+
+def _contents(titles: Sequence[str]) -> Html:
+    links = [element("li", element("a", title, href=f"#{_identifier(title)}")) for title in titles]
+    return element("nav", element("ul", *links), aria_label="Contents")
+
+
+def _part(title: str, content: Html) -> Html:
+    identifier = _identifier(title)
+    return element("section", element("h2", title, id=identifier), content, aria_labelledby=identifier)
+
+
+def _identifier(title: str) -> str:
+    return title.lower().replace(" ", "-")
 
 
 def _head(record: Record) -> Html:

@@ -11,13 +11,12 @@ from sf.report import dependencies, wording
 from sf.report.escape import one_line
 from sf.report.markup import EMPTY, Html, element, joined
 from sf.report.page.layout import Box, place
-from sf.report.page.lists import section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sf.models import Record
-    from sf.report.page.layout import Edge, Layout
+    from sf.report.page.layout import Edge
 
 # More lines than this cross each other beyond reading.
 _MOST_NODES: Final = 120
@@ -54,31 +53,17 @@ def graph(record: Record) -> Html:
         return EMPTY
     units = wording.count(len(nodes), "unit")
     if len(nodes) > _MOST_NODES or len(edges) > _MOST_EDGES:
-        return section(
-            "Dependencies", element("p", f"{units} are too many to be drawn: plan.json names them.")
-        )
+        return element("p", f"{units} are too many to be drawn: plan.json names them.")
     states = _states(record, nodes)
-    labels = {name: wording.clipped(one_line(name), _LABEL_CHARACTERS) for name in nodes}
-    widths = {name: _PADDING + _CHARACTER * display_width(label) for name, label in labels.items()}
-    layout = place(widths, edges, _BOX)
-    drawn = [_edge(points) for points in layout.edges.values()]
-    drawn += [_node(name, labels[name], states[name], widths[name], layout.nodes[name]) for name in nodes]
-    return section(
-        "Dependencies",
+    picture = _picture(states, edges)
+    return element(
+        "details",
+        element("summary", f"{units} that wait for each other, from left to right"),
         element(
-            "details",
-            element("summary", f"{units} that wait for each other, from left to right"),
-            element(
-                "div",
-                _picture(layout, drawn, edges),
-                class_="picture",
-                tabindex=0,
-                role="region",
-                aria_label="Dependencies, drawn",
-            ),
-            _legend(states.values()),
-            open=len(nodes) <= _GLANCE_NODES,
+            "div", picture, class_="picture", tabindex=0, role="region", aria_label="Dependencies, drawn"
         ),
+        _legend(states.values()),
+        open=len(nodes) <= _GLANCE_NODES,
     )
 
 
@@ -93,7 +78,14 @@ def _states(record: Record, nodes: Mapping[str, Change]) -> dict[str, _State]:
     return {name: ended.get(name, planned[change]) for name, change in nodes.items()}
 
 
-def _picture(layout: Layout, drawn: Sequence[Html], edges: Sequence[Edge]) -> Html:
+def _picture(states: Mapping[str, _State], edges: Sequence[Edge]) -> Html:
+    labels = {name: wording.clipped(one_line(name), _LABEL_CHARACTERS) for name in states}
+    widths = {name: _PADDING + _CHARACTER * display_width(label) for name, label in labels.items()}
+    layout = place(widths, edges, _BOX)
+    drawn = [_edge(points) for points in layout.edges.values()]
+    drawn += [
+        _node(name, labels[name], state, widths[name], layout.nodes[name]) for name, state in states.items()
+    ]
     width, height = (round(size + 2 * _MARGIN) for size in (layout.width, layout.height))
     waits = [f"{wording.clipped(end, 100)} waits for {wording.clipped(start, 100)}" for start, end in edges]
     arrow = element("path", d="M0,0 L8,4 L0,8 z")

@@ -14,14 +14,6 @@ if TYPE_CHECKING:
 MOST_HELD: Final = 2_000
 
 
-def section(title: str, *content: Html) -> Html:
-    """A part of the page under a heading; nothing when there is no `content`."""
-    if not any(content):
-        return EMPTY
-    identifier = title.lower().replace(" ", "-")
-    return element("section", element("h2", title, id=identifier), *content, aria_labelledby=identifier)
-
-
 def bounded(items: Sequence[Html], most: int, noun: str, kind: str) -> Html:
     """A list of class `kind` with the first `most` of the list `items`; the others wait."""
     if not items:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sf.models import Outcome, Severity, Verdict
 from sf.report import wording
 from sf.report.markup import EMPTY, Html, element, joined, name
-from sf.report.page.lists import bounded, section
+from sf.report.page.lists import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,15 +48,17 @@ def failures(record: Record) -> Html:
     items = [_failed(result) for result in wording.failures(record)]
     if failure := wording.untold_failure(record):
         items.insert(0, _stopped(record, failure))
-    return section("What went wrong", bounded(items, 10, "failure", "cards"))
+    return bounded(items, 10, "failure", "cards")
 
 
 def alarms(record: Record) -> Html:
-    return section("Errors and dangers", _findings(wording.alarms(record), 20))
+    """Errors, then dangers."""
+    return _findings(wording.alarms(record), 20)
 
 
 def advice(record: Record) -> Html:
-    return section("Also worth knowing", _findings(wording.advice(record), 10))
+    """Warnings, then information."""
+    return _findings(wording.advice(record), 10)
 
 
 def unknown(record: Record) -> Html:
@@ -65,7 +67,7 @@ def unknown(record: Record) -> Html:
         element("li", element("p", _label("unknown"), _message(sentence)), class_="card is-unknown")
         for sentence in (record.plan.unknown if record.plan else ())
     ]
-    return section("What could not be determined", bounded(sentences, 10, "unknown", "cards"))
+    return bounded(sentences, 10, "unknown", "cards")
 
 
 def footer(record: Record) -> Html:

@@ -34,14 +34,15 @@ _MEANINGS: Final = {"+": "ins", "-": "del"}
 
 
 def units(record: Record) -> Html:
-    """The content of the section for who reads without the script."""
+    """The changes for who reads without the script, which puts its own in the place of these."""
     rows = [row for row in wording.rows(record) if not row.is_quiet]
     diffs = by_priority(record)
     shown = _shown(diffs)
     chosen = sorted(range(len(rows)), key=lambda index: (rows[index].name not in shown, index))[:_MOST_UNITS]
     items = [_unit(rows[index], shown.get(rows[index].name, [])) for index in sorted(chosen)]
     objects = len(diffs) - sum(len(shown.get(rows[index].name, ())) for index in chosen)
-    return joined([*items, _left_out(len(rows) - len(chosen), objects), _quiet(record)])
+    content = [*items, _left_out(len(rows) - len(chosen), objects), _quiet(record)]
+    return element("div", *content, id="plain") if any(content) else EMPTY
 
 
 def _shown(diffs: Iterable[Diff]) -> Mapping[str, list[Diff]]:
@@ -86,7 +87,7 @@ def _unit(row: Row, diffs: Iterable[Diff]) -> Html:
             "summary",
             mark(row.effect),
             _name(row.name),
-            element("span", " ".join(["", *filter(None, facts)]), class_="quiet"),
+            element("span", "".join(f" · {fact}" for fact in facts if fact), class_="quiet"),
         ),
         _sentences(row),
         *(_object(diff) for diff in diffs),

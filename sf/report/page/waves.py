@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sf.models import Outcome
 from sf.report import wording
 from sf.report.markup import EMPTY, Html, element, joined, name
-from sf.report.page.lists import MOST_HELD, rest, section
+from sf.report.page.lists import MOST_HELD, rest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def waves(record: Record) -> Html:
         class_="waves",
     )
     more = rest(_bodies(waiting, longest), len(waiting), len(rows) - _MOST_ROWS - len(waiting), "unit")
-    return section("How it went", table, more)
+    return joined([table, more])
 
 
 def _bodies(rows: Sequence[Row], longest: float) -> list[Html]:
