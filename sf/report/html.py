@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What a browser opens without a wait that is felt, and every forge takes as part of an artifact.
 LIMIT: Final = 20_000_000
-_SCRIPTS: Final = ("diff.js", "explorer.js", "page.js")
+_SCRIPTS: Final = ("parts.js", "diff.js", "detail.js", "explorer.js", "page.js")
 _PARTS: Final[Mapping[str, Callable[[Record], Html]]] = {
     "What went wrong": overview.failures,
     "Errors and dangers": overview.alarms,

@@ -6,16 +6,6 @@ const MOST_LINE_PAIRS = 4000;
 const MOST_WORD_PAIRS = 40000;
 const LEAST_ALIKE = 0.35;
 
-function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
-  }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
-  return made;
-}
-
 // -> [{kind: "hunk" | "same" | "removed" | "added", before, after, text}], line numbers 0 where unknown.
 function parseDiff(text) {
   const rows = [];

@@ -2,30 +2,7 @@
 //
 // The tree holds no more rows than were asked for, however many there are.
 
-const PAGE = 100;
-const MOST_LINES = 400;
-const MOST_OBJECTS = 40;
-const GLANCE_LINES = 20;
-const SYMBOLS = { add: "+", change: "~", remove: "-", unchanged: "=", unknown: "?", noted: "!" };
-const WIDE = window.matchMedia("(min-width: 75rem)");
-
-function remembered(key, value) {
-  // A browser may keep nothing for a file that was opened from a disk.
-  try {
-    if (value !== undefined) localStorage.setItem(`sf.${key}`, value);
-    return localStorage.getItem(`sf.${key}`);
-  } catch {
-    return null;
-  }
-}
-
-function plural(number, noun) {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-}
-
-function mark(kind) {
-  return element("span", { class: `mark is-${kind}` }, SYMBOLS[kind]);
-}
+const PAGE = 80;
 
 class Explorer {
   constructor(data, plain) {
@@ -35,7 +12,6 @@ class Explorer {
     this.limit = PAGE;
     this.query = [];
     this.chosen = null;
-    this.split = remembered("view") !== "unified";
     for (const unit of this.units) {
       unit.kind = this.kindOf(unit);
       unit.words = [unit.name, ...(unit.reasons || []), ...(unit.remarks || [])].join("\n").toLowerCase();
@@ -47,7 +23,6 @@ class Explorer {
     plain.replaceWith(this.root);
     this.refresh();
     if (this.units.length) this.choose(data.first, null);
-    WIDE.addEventListener("change", () => this.showDetail());
   }
 
   kindOf(unit) {
@@ -81,14 +56,14 @@ class Explorer {
       this.refresh();
       this.focusRow(next);
     });
-    this.detail = element("div", { class: "detail", role: "region", "aria-label": "Chosen unit or object", tabindex: "-1" });
+    this.detail = new Detail(() => this.focusRow(this.rowOf(this.chosen.unit, null)));
     const finder = element(
       "div", { class: "finder" },
       element("label", { for: "search", class: "unseen" }, "Search units and objects"),
       this.search, this.buildKinds(kinds), this.status,
       element("div", { class: "rows" }, this.tree, this.more),
     );
-    return element("div", { class: "explorer" }, finder, this.detail);
+    return element("div", { class: "explorer" }, finder, this.detail.root);
   }
 
   buildKinds(kinds) {
@@ -190,7 +165,7 @@ class Explorer {
     this.chosen = { unit, object };
     if (object !== null) this.toggle(unit, true);
     else this.draw();
-    this.showDetail();
+    this.show();
   }
 
   // Have a row for what was chosen from elsewhere on the page, whatever is searched for.
@@ -203,11 +178,20 @@ class Explorer {
     }
     if (object !== null) this.open.add(unit);
     this.refresh();
-    const at = this.rows.findIndex((row) => row.unit === unit && row.object === object);
+    const at = this.rowOf(unit, object);
     this.limit = Math.max(this.limit, at + 1);
     this.choose(unit, object);
     this.root.scrollIntoView({ block: "start" });
     this.focusRow(at);
+  }
+
+  show() {
+    const unit = this.units[this.chosen.unit];
+    this.detail.show(unit, this.chosen.object === null ? null : unit.objects[this.chosen.object]);
+  }
+
+  rowOf(unit, object) {
+    return this.rows.findIndex((row) => row.unit === unit && row.object === object);
   }
 
   toggle(unit, open) {
@@ -226,7 +210,7 @@ class Explorer {
     if (!this.isChosen(row)) {
       this.chosen = { unit: row.unit, object: row.object };
       this.draw();
-      this.showDetail();
+      this.show();
     }
     const item = this.tree.children[at];
     item.focus();
@@ -244,14 +228,14 @@ class Explorer {
     const row = this.rows[at];
     const again = this.isChosen(row);
     if (row.open !== null && (again || !row.open)) this.toggle(row.unit, !row.open);
-    this.focusRow(this.rows.findIndex((one) => one.unit === row.unit && one.object === row.object));
+    this.focusRow(this.rowOf(row.unit, row.object));
   }
 
   onKey(event) {
     const at = this.positionOf(event.target.closest("li"));
     if (at < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
     const row = this.rows[at];
-    const parent = this.rows.findIndex((one) => one.unit === row.unit && one.object === null);
+    const parent = this.rowOf(row.unit, null);
     const moves = {
       ArrowDown: () => this.focusRow(at + 1),
       ArrowUp: () => this.focusRow(at - 1),
@@ -265,7 +249,7 @@ class Explorer {
         if (row.open) this.expand(row, false, at);
         else if (row.object !== null) this.focusRow(parent);
       },
-      Enter: () => this.detail.focus(),
+      Enter: () => this.detail.root.focus(),
       " ": () => {
         if (row.open !== null) this.expand(row, !row.open, at);
       },
@@ -286,136 +270,14 @@ class Explorer {
   step(direction) {
     const all = this.matches().flatMap(({ unit, objects }) => objects.map((object) => [unit, object]));
     if (!all.length) return;
-    const { unit, object } = this.chosen || { unit: -1, object: null };
-    const here = object === null ? -0.5 : 0;
-    const order = ([one, two]) => (one - unit) || (two - (object === null ? 0 : object) - here);
+    const { unit, object } = this.chosen;
+    // A unit stands before its first object.
+    const order = ([one, other]) => one - unit || other - (object === null ? -0.5 : object);
     const after = all.findIndex((pair) => order(pair) > 0);
     const before = all.filter((pair) => order(pair) < 0).length - 1;
     const next = all[direction > 0 ? after : before];
     if (!next) return;
     this.toggle(next[0], true);
-    this.focusRow(this.rows.findIndex((row) => row.unit === next[0] && row.object === next[1]));
-  }
-
-  setView(split) {
-    this.split = split;
-    remembered("view", split ? "split" : "unified");
-    this.showDetail();
-  }
-
-  showDetail() {
-    if (!this.chosen) return;
-    const unit = this.units[this.chosen.unit];
-    const { object } = this.chosen;
-    this.detail.replaceChildren(
-      ...(object === null ? this.unitDetail(unit) : this.objectDetail(unit, unit.objects[object])),
-    );
-  }
-
-  detailBar(about, kind) {
-    const view = (split, title) => {
-      const input = element("input", { type: "radio", name: "view", checked: this.split === split });
-      input.addEventListener("change", () => {
-        this.setView(split);
-        this.detail.querySelector(".views :checked").focus();
-      });
-      return element("label", null, input, title);
-    };
-    const views = element(
-      "fieldset", { class: "views" },
-      element("legend", { class: "unseen" }, "Diffs"), view(true, "Side by side"), view(false, "Unified"),
-    );
-    const title = element("h3", null, mark(kind), ` ${kind} `, element("code", null, about.name));
-    return element("div", { class: "detailbar" }, title, WIDE.matches ? views : null);
-  }
-
-  unitDetail(unit) {
-    const facts = [unit.tally, unit.wave === null ? "" : `wave ${unit.wave}`, unit.ending].filter(Boolean).join(" · ");
-    const waits = unit.after ? element("p", null, "Waits for ", unit.after.map((name, at) => [at ? ", " : "", element("code", null, name)]).flat()) : null;
-    const list = element("div");
-    const fill = (from) => {
-      list.append(...unit.objects.slice(from, from + MOST_OBJECTS).map((object) => this.objectCard(object)));
-      const left = unit.objects.length - from - MOST_OBJECTS;
-      if (left > 0) list.append(this.moreButton(`Show ${Math.min(left, MOST_OBJECTS)} more of ${plural(left, "object")}`, () => fill(from + MOST_OBJECTS)));
-    };
-    this.glances = MOST_LINES / 4;
-    fill(0);
-    return [
-      this.detailBar(unit, unit.kind), element("p", { class: "quiet" }, facts), this.alarms(unit),
-      unit.message ? element("p", null, unit.message) : null, this.reasons(unit), waits, list,
-    ].filter(Boolean);
-  }
-
-  objectCard(object) {
-    const lines = object.diff ? object.diff.split("\n").length : 0;
-    const glance = (object.alarms || lines <= GLANCE_LINES) && lines <= this.glances;
-    if (glance) this.glances -= lines;
-    const card = element(
-      "details", { open: Boolean(glance) },
-      element("summary", null, mark(object.change), ` ${object.change} `, element("code", null, object.name), object.running ? " as it runs" : ""),
-    );
-    const fill = () => card.childElementCount === 1 && card.append(...this.about(object));
-    if (glance) fill();
-    card.addEventListener("toggle", fill);
-    return card;
-  }
-
-  objectDetail(unit, object) {
-    const up = element("button", { type: "button", class: "link" }, unit.name);
-    up.addEventListener("click", () => this.focusRow(this.rows.findIndex((row) => row.unit === this.chosen.unit && row.object === null)));
-    return [
-      this.detailBar(object, object.change),
-      element("p", { class: "quiet" }, "In ", up, object.running ? ", as it runs" : ""),
-      ...this.about(object),
-    ];
-  }
-
-  about(object) {
-    return [this.alarms(object), this.reasons(object), ...this.diff(object)].filter(Boolean);
-  }
-
-  alarms(about) {
-    if (!about.alarms) return null;
-    const cards = about.alarms.map(([level, message]) => {
-      const label = element("span", { class: "label" }, level[0].toUpperCase() + level.slice(1));
-      return element("li", { class: `card is-${level}` }, element("p", null, label, ` ${message}`));
-    });
-    return element("ul", { class: "cards" }, cards);
-  }
-
-  reasons(about) {
-    const told = [...(about.reasons || []), ...(about.remarks || [])];
-    return told.length ? element("ul", { class: "reasons" }, told.map((sentence) => element("li", null, sentence))) : null;
-  }
-
-  diff(object) {
-    if (object.left) return [element("p", { class: "quiet" }, "The diff was left out, so that this page stays small: see plan.json.")];
-    if (!object.diff) return object.reasons ? [] : [element("p", { class: "quiet" }, "There is no diff to show.")];
-    const pairs = pairRows(parseDiff(object.diff));
-    const changed = (kind) => pairs.some((pair) => pair.some((row) => row && row.kind === kind));
-    // Half of the room would be empty.
-    const oneSided = !changed("removed") || !changed("added");
-    const split = this.split && WIDE.matches && !oneSided;
-    const label = `What changes in ${object.name}`;
-    const shown = [diffTable(pairs.slice(0, MOST_LINES), split, label)];
-    const left = pairs.length - MOST_LINES;
-    if (left > 0) {
-      shown.push(this.moreButton(`Show ${plural(left, "more line")}`, (button) => {
-        button.before(diffTable(pairs.slice(MOST_LINES), split, `${label}, continued`));
-      }));
-    }
-    return shown;
-  }
-
-  moreButton(title, onClick) {
-    const button = element("button", { type: "button" }, title);
-    button.addEventListener("click", () => {
-      onClick(button);
-      const next = button.nextElementSibling || button.previousElementSibling;
-      button.remove();
-      next.setAttribute("tabindex", "-1");
-      next.focus();
-    });
-    return button;
+    this.focusRow(this.rowOf(...next));
   }
 }

@@ -53,7 +53,7 @@ def failures(record: Record) -> Html:
 
 def alarms(record: Record) -> Html:
     """Errors, then dangers."""
-    return _findings(wording.alarms(record), 20)
+    return _findings(wording.alarms(record), 15)
 
 
 def advice(record: Record) -> Html:

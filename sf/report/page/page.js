@@ -122,7 +122,7 @@ function listen(explorer, help, theme) {
       "/": () => explorer.search.focus(),
       n: () => explorer.step(1),
       p: () => explorer.step(-1),
-      s: () => explorer.setView(!explorer.split),
+      s: () => explorer.detail.setView(!explorer.detail.split),
     }),
     t: () => toggleTheme(theme),
     "?": () => help.dialog.showModal(),

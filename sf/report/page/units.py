@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from sf.report.diffs import Diff
     from sf.report.wording import Row
 
-_MOST_UNITS: Final = 40
-_MOST_OBJECTS: Final = 40
+_MOST_UNITS: Final = 30
+_MOST_OBJECTS: Final = 30
 _MOST_DIFF_CHARACTERS: Final = 200_000
 _MOST_NAMES: Final = 500
-_MOST_REASONS: Final = 3
+_MOST_REASONS: Final = 2
 _NAME_LIMIT: Final = 200
 _MESSAGE_LIMIT: Final = 1_000
 # What matters most is open from the start if it can be taken in at a glance.

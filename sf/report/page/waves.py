@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sf.models import ActionResult, Record
     from sf.report.wording import Row
 
-_MOST_ROWS: Final = 40
+_MOST_ROWS: Final = 30
 _NAME_LIMIT: Final = 200
 _MESSAGE_LIMIT: Final = 1_000
 _BAR_WIDTH: Final = 120
