@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -67,47 +67,51 @@ FRAGMENTS = (
 hostile = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(lambda parts: "".join([*parts, "x"]))
 
 
-def everywhere(evil: str) -> Record:
-    """A record that says `evil` in every field that may hold foreign text."""
-    reason = Reason(cause=Cause.GIT, message=evil, subject=evil, location=Location(evil, 1))
+BLANK = PlannedAction(name="", description="", order=0, action=ActionKind.DEPLOY)
+
+
+def record_of(text: str) -> Record:
+    """A record with `text` in every field that takes a foreign string."""
+    reason = Reason(cause=Cause.GIT, message=text, subject=text, location=Location(text, 1))
     change = ObjectChange(
-        change=Change.CHANGE, kind=evil, group=evil, namespace=evil, name=evil, diff=evil, reasons=(reason,)
+        change=Change.CHANGE, kind=text, name=text, group=text, namespace=text, diff=text, reasons=(reason,)
     )
-    finding = Finding(
-        code=evil, severity=Severity.DANGER, message=evil, subject=evil, location=Location(evil, 1), hint=evil
+    live = LiveState(effect=Change.CHANGE, reasons=(reason,), objects=(change,))
+    actions = (
+        replace(
+            BLANK,
+            name=text,
+            change=Change.CHANGE,
+            reasons=(reason,),
+            objects=(change,),
+            depends_on=(text, f"other {text}"),
+            live=live,
+        ),
+        replace(BLANK, name=f"quiet {text}"),
+        replace(BLANK, name=f"unknown {text}", description=text, change=Change.UNKNOWN),
     )
-    action = PlannedAction(
-        name=evil,
-        description=evil,
-        order=0,
-        action=ActionKind.REPORT,
-        change=Change.CHANGE,
-        reasons=(reason,),
-        objects=(change,),
-        depends_on=(f"{evil}!", evil),
-        live=LiveState(effect=Change.CHANGE, reasons=(reason,), objects=(change,)),
+    findings = tuple(
+        Finding(code=text, severity=level, message=text, subject=text, location=Location(text), hint=text)
+        for level in Severity
     )
-    info = dataclasses.replace(finding, severity=Severity.INFO)
-    plan = LifecyclePlan(
-        mode=evil,
-        backend=evil,
-        actions=(action, dataclasses.replace(action, name=f"{evil}?", live=None)),
-        target=evil,
-        commit=evil,
-        base=evil,
-        tools={evil: evil},
-        findings=(finding, info),
-        unknown=(evil,),
-    )
-    failed = ActionResult(name=evil, success=False, duration=1, message=evil, stderr=evil, command=evil)
-    done = ActionResult(name=f"{evil}?", success=True, message=evil)
     return Record(
-        mode=evil,
-        backend=evil,
-        dry_run=True,
-        plan=plan,
-        result=LifecycleResult(actions=(failed, done)),
-        failure=Failure(phase=Phase.CLEANUP, backend=evil, message=evil, hint=evil),
-        timings={evil: 1.0},
-        links={evil: evil, f"{evil}1": "https://forge.example/1"},
+        mode=text,
+        backend=text,
+        dry_run=False,
+        plan=LifecyclePlan(
+            mode=text,
+            backend=text,
+            actions=actions,
+            target=text,
+            commit=text,
+            base=text,
+            findings=findings,
+            unknown=(text,),
+        ),
+        result=LifecycleResult(
+            actions=(ActionResult(name=text, success=False, message=text, stderr=text, command=text),)
+        ),
+        failure=Failure(phase=Phase.CLEANUP, backend=text, message=text, hint=text),
+        timings={text: 1.0},
+        links={text: "https://forge.example/run/1", "commit": f"{text} "},
     )

@@ -45,8 +45,9 @@ def document(record: Record, *, room: int) -> str:
         if not diff.change.diff or unit not in kept:
             continue
         told = units[unit]["objects"][number]
-        shown = {"diff": visible(diff.change.diff)}
-        if (size := _size(shown)) <= room:
+        # Spelled as JSON it is no shorter: what is too long is not spelled at all.
+        shown = {"diff": visible(diff.change.diff)} if len(diff.change.diff) <= room else {}
+        if shown and (size := _size(shown)) <= room:
             del told["left"]
             told |= shown
             room -= size

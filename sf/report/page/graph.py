@@ -43,6 +43,10 @@ class _State(NamedTuple):
     symbol: str
 
 
+# Another repository has it, or none, or nothing happens to it.
+_OUTSIDE: Final = _State("not-in-the-plan", "\u00b7")
+
+
 def graph(record: Record) -> Html:
     """Who waits for whom among the affected units; nothing when nobody waits."""
     neighbourhood = dependencies.affected(record.plan)
@@ -68,14 +72,14 @@ def graph(record: Record) -> Html:
 
 
 def _states(record: Record, nodes: Mapping[str, Change]) -> dict[str, _State]:
-    """What a node is drawn as: how it ended if it was executed, else what is planned for it."""
-    planned = {change: _State(change.value, wording.SYMBOLS[change]) for change in Change}
-    ended = {
-        result.name: _State(result.outcome.value, _ENDINGS[result.outcome])
-        for result in (record.result.actions if record.result else ())
-        if result.outcome and result.outcome is not Outcome.UNCHANGED
-    }
-    return {name: ended.get(name, planned[change]) for name, change in nodes.items()}
+    """What a node is drawn as: how it ended if it was executed, else what is planned for it, if anything is."""
+    states = dict.fromkeys(nodes, _OUTSIDE)
+    for action in record.plan.actions if record.plan else ():
+        states[action.name] = _State(action.effect.value, wording.SYMBOLS[action.effect])
+    for result in record.result.actions if record.result else ():
+        if result.outcome and result.outcome is not Outcome.UNCHANGED:
+            states[result.name] = _State(result.outcome.value, _ENDINGS[result.outcome])
+    return {name: states[name] for name in nodes}
 
 
 def _picture(states: Mapping[str, _State], edges: Sequence[Edge]) -> Html:
