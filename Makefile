@@ -8,8 +8,8 @@ OLDEST := 3.11
 VENV := .venv
 VENV_OLDEST := .venv-$(OLDEST)
 BIN := $(VENV)/bin
-# What needs no engine, no cluster and no built program.
-QUICK := not tools and not engine and not cluster and not slow and not extra
+# What needs no engine, no cluster, no browser and no built program.
+QUICK := not tools and not engine and not cluster and not browser and not slow and not extra
 TOOLCHAIN := $(BIN)/python -m toolchain
 # Two at a time, which is what the smallest runner has. The tests of one file share what they start.
 PARALLEL := -n 2 --dist loadfile
@@ -56,7 +56,9 @@ toolchain-extra: setup ## what is slow to build and optional
 	$(TOOLCHAIN) ensure gitea
 
 golden: setup ## write the golden files anew; read the difference before committing it
-	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py tests/cli/test_help.py --update-golden
+	$(TOOLCHAIN) ensure browser
+	$(BIN)/python -m pytest -q tests/golden tests/browser/test_pictures.py tests/unit/test_docs.py tests/cli/test_help.py \
+		--update-golden
 
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py

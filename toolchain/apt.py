@@ -1,5 +1,6 @@
 """Debian packages without installing them: the machine's own mirror, but lists and pins of our own."""
 
+import os
 import platform
 import re
 import shlex
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from toolchain.errors import ToolchainError
 from toolchain.programs import find, run
-from toolchain.progress import say
+from toolchain.progress import say, step
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -167,3 +168,20 @@ def install(packages: Sequence[str]) -> None:
         # A fresh machine has no package lists, an old one has lists of versions no longer served.
         run(["apt-get", "--quiet", *wait, "update"])
         run([*command, *wait], env=environment)
+
+
+def missing(programs: Mapping[str, str]) -> list[str]:
+    """Return the packages of `programs`, given as program → package, whose programs the machine lacks."""
+    return [package for program, package in programs.items() if find(program) is None]
+
+
+def ensure_programs(programs: Mapping[str, str], purpose: str) -> None:
+    """Install the packages of `programs` that are missing; where we are not root say what `purpose` lacks."""
+    lacking = missing(programs)
+    if not lacking:
+        return
+    if os.geteuid() != 0:
+        say(f"WARNING: {purpose} {' '.join(lacking)}: apt-get install {' '.join(lacking)}")
+        return
+    with step(f"installed {' '.join(lacking)}"):
+        install(lacking)

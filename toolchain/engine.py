@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from toolchain import images, packages, pins, programs, slots
+from toolchain import apt, images, packages, pins, programs, slots
 from toolchain.errors import ToolchainError
 from toolchain.progress import say
 from toolchain.slots import Slot
@@ -82,7 +82,7 @@ class Engine:
         """
         _require_root()
         tier = packages.ensure(pins.load().packages)
-        missing = packages.missing_machine_programs()
+        missing = apt.missing(packages.MACHINE_PROGRAMS)
         if missing:
             raise ToolchainError(
                 f"the engine needs packages of the system: apt-get install {' '.join(missing)}"

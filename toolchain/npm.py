@@ -7,10 +7,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from toolchain import cache
+from toolchain import apt, cache
 from toolchain.errors import ToolchainError
 from toolchain.pins import NpmPackage
-from toolchain.programs import find, run
+from toolchain.programs import run
 from toolchain.progress import step
 
 
@@ -21,14 +21,13 @@ def folder(packages: tuple[NpmPackage, ...]) -> Path:
 
 def ensure(packages: tuple[NpmPackage, ...]) -> Path:
     """Have the tier in the cache: a folder for each package, with the files that are pinned."""
+    apt.ensure_programs({"npm": "npm"}, "data of the tests needs")
     tier = folder(packages)
     cache.ensure(tier, lambda partial: _fetch_all(partial, packages))
     return tier
 
 
 def _fetch_all(tier: Path, packages: tuple[NpmPackage, ...]) -> None:
-    if find("npm") is None:
-        raise ToolchainError("npm is needed to fetch data for the tests, and there is none in PATH")
     for package in packages:
         with (
             step(f"fetched {package.name} {package.version}"),

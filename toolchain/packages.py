@@ -1,7 +1,6 @@
 """The tier `packages`: Docker Engine and its companions, from Debian packages that are never installed."""
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from toolchain import apt, cache
 from toolchain.errors import ToolchainError
 from toolchain.pins import Deb, PackagePins
-from toolchain.programs import find, run
+from toolchain.programs import run
 from toolchain.progress import say, step
 
 LAYOUT = "1"
@@ -62,7 +61,7 @@ def ensure(pins: PackagePins) -> Path:
     tier = folder(pins)
     cache.ensure(tier, lambda partial: _build(partial, pins))
     _tell_deviations(pins, json.loads((tier / "versions.json").read_text()))
-    _ensure_machine_programs()
+    apt.ensure_programs(MACHINE_PROGRAMS, "the private engine needs root and")
     return tier
 
 
@@ -127,21 +126,3 @@ def _link_programs(tier: Path) -> None:
     for place in PROGRAM_FOLDERS:
         for program in (tier / "root" / place).iterdir():
             (target / program.name).symlink_to(Path("../root", place, program.name))
-
-
-def missing_machine_programs() -> list[str]:
-    """Return the packages of the machine's release that the engine needs and that are not installed."""
-    return [package for program, package in MACHINE_PROGRAMS.items() if find(program) is None]
-
-
-def _ensure_machine_programs() -> None:
-    missing = missing_machine_programs()
-    if not missing:
-        return
-    if os.geteuid() != 0:
-        say(
-            f"WARNING: the private engine needs root and {' '.join(missing)}: apt-get install {' '.join(missing)}"
-        )
-        return
-    with step(f"installed {' '.join(missing)}"):
-        apt.install(missing)

@@ -30,6 +30,15 @@ class PackagePins:
 
 
 @dataclass(frozen=True)
+class BrowserPins:
+    """What the tier `browser` has. Of Chromium only the number before the first dot is told, not pinned."""
+
+    suite: str
+    fonts: tuple[Deb, ...]
+    chromium: str
+
+
+@dataclass(frozen=True)
 class GoProgram:
     """One program of the Go module, and the variables (full name → value) that the linker sets in it."""
 
@@ -63,6 +72,7 @@ class Pins:
     """All of pins.toml."""
 
     packages: PackagePins
+    browser: BrowserPins
     go: GoPins
     npm: tuple[NpmPackage, ...]
 
@@ -101,12 +111,17 @@ def parse(text: str) -> Pins:
         root = _Table(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ToolchainError(f"{FILE.name}: {error}") from error
-    packages, go, npm = (root.table(name) for name in ("packages", "go", "npm"))
+    packages, browser, go, npm = (root.table(name) for name in ("packages", "browser", "go", "npm"))
     return Pins(
         PackagePins(
             packages.text("suite"),
             packages.text("architecture"),
-            tuple(_deb(name, packages.table("debs").table(name)) for name in packages.table("debs")),
+            _debs(packages.table("debs")),
+        ),
+        BrowserPins(
+            browser.text("suite"),
+            _debs(browser.table("fonts")),
+            browser.text("chromium"),
         ),
         GoPins(
             tuple(_program(name, go.table("programs").table(name)) for name in go.table("programs")),
@@ -116,6 +131,10 @@ def parse(text: str) -> Pins:
         ),
         tuple(_npm(name, npm.table(name)) for name in npm),
     )
+
+
+def _debs(table: _Table) -> tuple[Deb, ...]:
+    return tuple(_deb(name, table.table(name)) for name in table)
 
 
 def _deb(name: str, table: _Table) -> Deb:

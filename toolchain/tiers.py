@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from toolchain import gitea, golang, npm, packages, pins
+from toolchain import browser, gitea, golang, npm, packages, pins
 from toolchain.progress import say
 
-NAMES = ("packages", "go", "npm")
+NAMES = ("packages", "browser", "go", "npm")
 EXTRA = ("gitea",)
 """What is slow to build and needed by `make test-extra` alone."""
 
@@ -13,15 +13,14 @@ EXTRA = ("gitea",)
 def ensure(name: str) -> Path:
     """Have a tier of NAMES or EXTRA in the cache and return its folder. Raises ToolchainError if that fails."""
     pinned = pins.load()
-    match name:
-        case "packages":
-            tier = packages.ensure(pinned.packages)
-        case "go":
-            tier = golang.ensure(pinned.go)
-        case "gitea":
-            tier = gitea.ensure()
-        case _:
-            tier = npm.ensure(pinned.npm)
+    made = {
+        "packages": lambda: packages.ensure(pinned.packages),
+        "browser": lambda: browser.ensure(pinned.browser),
+        "go": lambda: golang.ensure(pinned.go),
+        "npm": lambda: npm.ensure(pinned.npm),
+        "gitea": gitea.ensure,
+    }
+    tier = made[name]()
     say(f"{name}: {tier}")
     return tier
 

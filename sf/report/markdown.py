@@ -7,16 +7,12 @@ a ``<details>`` open. Foreign text only gets in through `sf.report.escape`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sf.models import (
     ActionResult,
-    Change,
     Finding,
-    ObjectChange,
     Outcome,
     PlannedAction,
     Reason,
@@ -24,11 +20,13 @@ from sf.models import (
     Severity,
 )
 from sf.report import dependencies, wording
+from sf.report.diffs import by_priority
 from sf.report.escape import code, fenced, html, prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sf.report.diffs import Diff
     from sf.report.wording import Row
 
     Measure = Callable[[str], int]
@@ -47,7 +45,6 @@ _TAIL_CHARACTERS: Final = 4_000
 # A diff that matters most is open from the start if it can be taken in at a glance.
 _GLANCE_LINES: Final = 20
 _GLANCE_NODES: Final = 12
-_URL: Final = re.compile(r"https?://[A-Za-z0-9./_~:?=&%#+-]{1,300}")
 
 
 def utf8_size(text: str) -> int:
@@ -81,13 +78,6 @@ class Section:
                 room -= size(block)
                 kept.append(block)
         return f"{self.title}{''.join(kept)}{self.left_out(len(self.blocks) - len(kept))}\n"
-
-
-class _Diff(NamedTuple):
-    priority: int
-    action: PlannedAction
-    change: ObjectChange
-    running: bool
 
 
 def document(record: Record) -> bytes:
@@ -144,11 +134,7 @@ def _bottom(record: Record) -> str:
             f"{prose(wording.clipped(phase, 20))} {wording.seconds(spent)}" for phase, spent in phases[:10]
         )
         lines.append(f"Took {wording.seconds(sum(record.timings.values()))}: {each}")
-    links = [
-        f"[{prose(wording.clipped(name, 20))}]({url})"
-        for name, url in list(record.links.items())[:5]
-        if _URL.fullmatch(url)
-    ]
+    links = [f"[{prose(name)}]({url})" for name, url in wording.links(record)]
     if links:
         lines.append(f"See {', '.join(links)}")
     return "".join(f"{line}\n\n" for line in lines).removesuffix("\n")
@@ -319,37 +305,14 @@ def _quiet(record: Record) -> Section:
 def _diffs(record: Record) -> Section:
     return Section(
         "### Changes in detail\n\n",
-        [_details(diff) for diff in _by_priority(record)],
+        [_details(diff) for diff in by_priority(record)],
         lambda number: f"{wording.count(number, 'diff')} left out: see plan.json in the artifacts.\n",
     )
 
 
-def _by_priority(record: Record) -> list[_Diff]:
-    """Every changed object: of failed units first, then the dangerous ones, then by change, in plan order."""
-    failed = {result.name for result in wording.failures(record)}
-    dangerous = {finding.subject for finding in wording.alarms(record) if finding.subject}
-    by_change = {Change.REMOVE: 2, Change.CHANGE: 3, Change.ADD: 4}
-
-    def priority(action: PlannedAction, change: ObjectChange) -> int:
-        if action.name in failed:
-            return 0
-        if action.name in dangerous or change.identity in dangerous:
-            return 1
-        return by_change.get(change.change, 5)
-
-    diffs = chain.from_iterable(
-        [
-            _Diff(priority(action, change), action, change, running)
-            for change, running in wording.objects(action)
-        ]
-        for action in (record.plan.actions if record.plan else ())
-    )
-    return sorted(diffs, key=lambda diff: diff.priority)
-
-
-def _details(diff: _Diff) -> str:
+def _details(diff: Diff) -> str:
     change = diff.change
-    urgent = diff.priority <= 1 and change.diff.count("\n") < _GLANCE_LINES
+    urgent = diff.is_urgent and change.diff.count("\n") < _GLANCE_LINES
     where = ", as it runs" if diff.running else ""
     unit = html(wording.clipped(diff.action.name, _NAME_LIMIT))
     identity = html(wording.clipped(change.identity, _NAME_LIMIT))

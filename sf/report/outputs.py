@@ -25,6 +25,7 @@ _PATHS: Final[Mapping[str, str]] = MappingProxyType(
         "result-path": "result.json",
         "summary-path": "summary.md",
         "comment-path": "comment.md",
+        "report-path": "report.html",
     }
 )
 

@@ -12,7 +12,6 @@ from sf.models import (
     ActionResult,
     Change,
     Finding,
-    LifecyclePlan,
     LifecycleResult,
     ObjectChange,
     Outcome,
@@ -60,6 +59,8 @@ _OUTCOMES: Final[Mapping[Outcome | None, str]] = {
 }
 _ALARMS: Final = (Severity.ERROR, Severity.DANGER)
 _HEXADECIMAL: Final = re.compile("[0-9a-f]{40,64}")
+_URL: Final = re.compile(r"https?://[A-Za-z0-9./_~:?=&%#+-]{1,300}")
+_MOST_LINKS: Final = 5
 SHORT_IDENTIFIER: Final = 12
 WORTH_NAMING: Final = 0.05
 PLAN_ONLY: Final = "Planned only, nothing was executed."
@@ -112,10 +113,37 @@ class Row:
         return tuple(filter(None, remarks))
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """So many of a kind: ``key`` is a `Change`, an `Outcome` or a `Severity`, ``words`` such as ``to add``."""
+
+    key: str
+    number: int
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.number:,} {self.words}"
+
+
 def headline(record: Record) -> str:
     """Verdict and counts in one line of our own words."""
-    figures = _figures(record)
-    return f"{_verdict(record)}: {figures}" if figures else _verdict(record)
+    units = list(map(str, _units(record))) or _emptiness(record)
+    told = ", ".join([*units, *map(str, _levels(record))])
+    return f"{verdict(record)}: {told}" if told else verdict(record)
+
+
+def verdict(record: Record) -> str:
+    """The verdict as a reader finds it: what was planned, or how executing it ended."""
+    if record.failure and not record.result:
+        return f"Failed in {record.failure.phase.value}"
+    if record.result is None:
+        return _VERDICTS[record.verdict]
+    return "Interrupted" if _interrupted(record) else _EXECUTED[record.verdict]
+
+
+def figures(record: Record) -> list[Figure]:
+    """The counts of units by what happens or happened to them, then those of errors and dangers."""
+    return _units(record) + _levels(record)
 
 
 def rows(record: Record) -> list[Row]:
@@ -168,7 +196,7 @@ def objects(action: PlannedAction) -> list[tuple[ObjectChange, bool]]:
 
 def tally(action: PlannedAction) -> str:
     """Such as ``2 to change, 1 to remove``, counting objects."""
-    return ", ".join(_tally(Counter(change.change.value for change, _ in objects(action))))
+    return ", ".join(map(str, _tally(Counter(change.change.value for change, _ in objects(action)))))
 
 
 def effect(change: Change) -> str:
@@ -199,6 +227,12 @@ def facts(record: Record) -> list[tuple[str, str]]:
     return [(word, name) for word, name in named if name]
 
 
+def links(record: Record) -> list[tuple[str, str]]:
+    """Short names and URLs; what could be anything but a plain web address is left out."""
+    named = list(record.links.items())[:_MOST_LINKS]
+    return [(clipped(name, 20), url) for name, url in named if _URL.fullmatch(url)]
+
+
 def short(identifier: str) -> str:
     """The beginning of a digest or commit id; any other name stays whole."""
     return identifier[:SHORT_IDENTIFIER] if _HEXADECIMAL.fullmatch(identifier) else identifier
@@ -223,7 +257,7 @@ def seconds(duration: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {_plural(number, noun)}"
 
 
 def clipped(text: str, limit: int) -> str:
@@ -238,41 +272,47 @@ def tail(text: str, lines: int, characters: int) -> tuple[str, bool]:
     return end, len(end) < len(whole)
 
 
-def _verdict(record: Record) -> str:
-    if record.failure and not record.result:
-        return f"Failed in {record.failure.phase.value}"
-    if record.result is None:
-        return _VERDICTS[record.verdict]
-    return "Interrupted" if _interrupted(record) else _EXECUTED[record.verdict]
-
-
 def _interrupted(record: Record) -> bool:
     outcomes = {action.outcome for action in record.result.actions} if record.result else set()
     return Outcome.INTERRUPTED in outcomes and Outcome.FAILED not in outcomes
 
 
-def _figures(record: Record) -> str:
-    figures = _outcomes(record.result) if record.result else _changes(record.plan)
-    alarming = [finding.severity for finding in alarms(record)]
-    figures += [count(alarming.count(level), level.value) for level in _ALARMS if level in alarming]
-    return ", ".join(figures)
+def _emptiness(record: Record) -> list[str]:
+    if record.result:
+        return ["nothing to do"]
+    return ["no units"] if record.plan else []
 
 
-def _changes(plan: LifecyclePlan | None) -> list[str]:
-    if plan is None:
-        return []
-    return _tally(plan.counts) or ["no units"]
+def _units(record: Record) -> list[Figure]:
+    if record.result:
+        return _outcomes(record.result)
+    return _tally(record.plan.counts) if record.plan else []
 
 
-def _tally(counts: Mapping[str, int]) -> list[str]:
-    return [f"{counts[change]:,} {words}" for change, words in _PLANNED.items() if counts.get(change)]
+def _levels(record: Record) -> list[Figure]:
+    seen = Counter(finding.severity for finding in alarms(record))
+    return [Figure(level.value, seen[level], _plural(seen[level], level.value)) for level in seen]
 
 
-def _outcomes(result: LifecycleResult) -> list[str]:
-    seen = [action.outcome for action in result.actions]
-    return [f"{seen.count(key):,} {words}" for key, words in _OUTCOMES.items() if key in seen] or [
-        "nothing to do"
+def _tally(counts: Mapping[str, int]) -> list[Figure]:
+    return [
+        Figure(change.value, counts[change], words)
+        for change, words in _PLANNED.items()
+        if counts.get(change)
     ]
+
+
+def _outcomes(result: LifecycleResult) -> list[Figure]:
+    seen = Counter(action.outcome for action in result.actions)
+    return [
+        Figure(key.value, seen[key], words)
+        for key, words in _OUTCOMES.items()
+        if key is not None and seen[key]
+    ]
+
+
+def _plural(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
 
 
 def _findings(record: Record, severities: tuple[Severity, ...]) -> list[Finding]:

@@ -14,6 +14,14 @@ architecture = "amd64"
 "docker.io" = { version = "28.5.2+dfsg4-5", sha256 = "69a5" }
 """
 
+BROWSER = """
+[browser]
+chromium = "156"
+suite = "sid"
+[browser.fonts]
+"fonts-dejavu-core" = { version = "2.37-9", sha256 = "b86e" }
+"""
+
 GO = """
 [go]
 definitions = ["example.org/controller"]
@@ -33,8 +41,9 @@ NPM = """
 
 
 def test_the_whole_file_is_read() -> None:
-    assert pins.parse(PACKAGES + GO + NPM) == pins.Pins(
+    assert pins.parse(PACKAGES + BROWSER + GO + NPM) == pins.Pins(
         pins.PackagePins("sid", "amd64", (pins.Deb("docker.io", "28.5.2+dfsg4-5", "69a5"),)),
+        pins.BrowserPins("sid", (pins.Deb("fonts-dejavu-core", "2.37-9", "b86e"),), "156"),
         pins.GoPins(
             (
                 pins.GoProgram("flux", "example.org/flux2/cmd/flux", (("main.VERSION", "2.9.5"),)),
@@ -56,6 +65,7 @@ def test_the_whole_file_is_read() -> None:
         (', sha256 = "69a5"', "", "packages.debs.docker.io.sha256"),
         ('"69a5"', "69", "packages.debs.docker.io.sha256"),
         ('{ version = "28.5.2+dfsg4-5", sha256 = "69a5" }', '"28.5.2"', "packages.debs.docker.io"),
+        ('chromium = "156"', "chromium = 156", "browser.chromium"),
         ('["example.org/controller"]', "[1]", "go.definitions"),
         (
             '{ "main.VERSION" = "2.9.5" }',
@@ -66,7 +76,7 @@ def test_the_whole_file_is_read() -> None:
     ],
 )
 def test_a_mistake_is_named(wrong: str, right: str, named: str) -> None:
-    text = PACKAGES + GO
+    text = PACKAGES + BROWSER + GO
     assert wrong in text
     with pytest.raises(ToolchainError, match=re.escape(named)):
         pins.parse(text.replace(wrong, right, 1))
@@ -106,4 +116,7 @@ def test_the_copied_flux2_is_the_version_that_the_module_requires() -> None:
 
 def test_the_project_pins_are_readable_and_have_whole_digests() -> None:
     tomllib.loads(pins.FILE.read_text())
-    assert all(re.fullmatch(r"[0-9a-f]{64}", deb.sha256) for deb in pins.load().packages.debs)
+    pinned = pins.load()
+    debs = (*pinned.packages.debs, *pinned.browser.fonts)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", deb.sha256) for deb in debs)
+    assert all(re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package.integrity) for package in pinned.npm)

@@ -10,23 +10,16 @@ from markdown_it import MarkdownIt
 
 from sf.models import (
     ActionKind,
-    ActionResult,
-    Cause,
     Change,
-    Failure,
     Finding,
     LifecyclePlan,
-    LifecycleResult,
-    LiveState,
-    Location,
     ObjectChange,
-    Phase,
     PlannedAction,
-    Reason,
     Record,
     Severity,
 )
 from sf.report.markdown import SMALLEST_LIMIT, SUMMARY_LIMIT, summary, utf8_size
+from tests.hostile import BLANK, record_of
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 OWN_HTML = re.compile(
@@ -78,56 +71,6 @@ hostile = (
     .map("".join)
     .filter(lambda text: text.strip())
 )
-
-
-BLANK = PlannedAction(name="", description="", order=0, action=ActionKind.DEPLOY)
-
-
-def record_of(text: str) -> Record:
-    """A record with `text` in every field that takes a foreign string."""
-    reason = Reason(cause=Cause.GIT, message=text, subject=text, location=Location(text, 1))
-    change = ObjectChange(
-        change=Change.CHANGE, kind=text, name=text, group=text, namespace=text, diff=text, reasons=(reason,)
-    )
-    live = LiveState(effect=Change.CHANGE, reasons=(reason,), objects=(change,))
-    actions = (
-        replace(
-            BLANK,
-            name=text,
-            change=Change.CHANGE,
-            reasons=(reason,),
-            objects=(change,),
-            depends_on=(text, f"other {text}"),
-            live=live,
-        ),
-        replace(BLANK, name=f"quiet {text}"),
-        replace(BLANK, name=f"unknown {text}", description=text, change=Change.UNKNOWN),
-    )
-    findings = tuple(
-        Finding(code=text, severity=level, message=text, subject=text, location=Location(text), hint=text)
-        for level in Severity
-    )
-    return Record(
-        mode=text,
-        backend=text,
-        dry_run=False,
-        plan=LifecyclePlan(
-            mode=text,
-            backend=text,
-            actions=actions,
-            target=text,
-            commit=text,
-            base=text,
-            findings=findings,
-            unknown=(text,),
-        ),
-        result=LifecycleResult(
-            actions=(ActionResult(name=text, success=False, message=text, stderr=text, command=text),)
-        ),
-        failure=Failure(phase=Phase.CLEANUP, backend=text, message=text, hint=text),
-        timings={text: 1.0},
-        links={text: "https://forge.example/run/1", "commit": f"{text} "},
-    )
 
 
 def structure(markdown: str) -> list[str]:

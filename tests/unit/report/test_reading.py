@@ -33,7 +33,7 @@ from sf.models import (
 )
 from sf.report import documents
 from sf.report.reading import MAX_BYTES, read_record
-from tests.golden.test_reports import STATES
+from tests.records import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
