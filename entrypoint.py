@@ -1,0 +1,58 @@
+#!/opt/sf/bin/python -I
+"""The first process of the container: turns the inputs of the action into a command line, and nothing more."""
+
+import os
+import signal
+import sys
+
+GLOBAL = ("directory", "config")
+OPTIONS = ("base", "head", "out-dir", "plan", "change-digest", "output")
+FLAGS = ("dry-run", "detailed-exitcode")
+# Inputs that stand for keys of the configuration file, and the variables that overrule those.
+SETTINGS = {"comment": "SF_CONFIG_REPORT__COMMENT", "label": "SF_CONFIG_REPORT__LABEL"}
+AWAITED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
+
+
+def given(name: str) -> str:
+    """The value of an input. GitHub keeps the hyphens of its name, and the variables of GitLab can have none."""
+    names = (f"INPUT_{name.upper()}", f"INPUT_{name.upper().replace('-', '_')}")
+    return next(filter(None, map(os.environ.get, names)), "")
+
+
+def options(names: tuple[str, ...]) -> list[str]:
+    return [f"--{name}={value}" for name in names if (value := given(name))]
+
+
+def command_line() -> list[str]:
+    """The arguments that the inputs stand for."""
+    flags = [f"--{name}" for name in FLAGS if given(name) == "true"]
+    return [*options(GLOBAL), *given("command").split(), *options(OPTIONS), *flags]
+
+
+def supervise(child: int) -> int:
+    """Hand signals on to `child` and collect whatever ends, as nobody else does; the exit code of `child`."""
+    while True:
+        if (number := signal.sigwait(AWAITED)) != signal.SIGCHLD:
+            os.kill(child, number)
+            continue
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == child:
+                code = os.waitstatus_to_exitcode(ended[1])
+                return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    # Process 1 has no default action for a signal, and one that comes before sf is loaded must not be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    if child := os.fork():
+        sys.exit(supervise(child))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
+    if sys.argv[0].endswith("sf-cleanup"):  # the step after the job
+        sys.argv[1:] = ["cleanup"]
+    elif given("command") and not sys.argv[1:]:
+        os.environ.update({key: given(name) for name, key in SETTINGS.items() if given(name)})
+        sys.argv[1:] = command_line()
+    from sf.__main__ import main
+
+    main()
