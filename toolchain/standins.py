@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,6 +68,13 @@ printf '[global]\\nno-index = true\\nfind-links = /{INSIDE}/wheels\\n' > "$root/
 def images() -> dict[str, str]:
     """The foreign images of the Dockerfile by the name of their stage."""
     return {found["name"]: found["image"] for found in FOREIGN.finditer(DOCKERFILE.read_text())}
+
+
+def ensure() -> None:
+    """Have everything in the cache that `build` takes from the network."""
+    _base()
+    _wheels()
+    _programs()
 
 
 def build(engine: Engine, tag: str, *, context: Path = CHECKOUT) -> None:
@@ -161,13 +169,9 @@ def _download(folder: Path) -> None:
 
 
 def _pip(machine: str) -> Iterator[str]:
-    yield from (_own_python(), "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes")
+    yield from (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes")
     yield from ("--only-binary=:all:", "--python-version=3.13")
     yield from (f"--platform=manylinux_{release}_{machine}" for release in GLIBC)
-
-
-def _own_python() -> str:
-    return str(CHECKOUT / ".venv/bin/python") if (CHECKOUT / ".venv").is_dir() else "python3"
 
 
 def _programs() -> Path:
@@ -203,6 +207,4 @@ def _link(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     write_index(Path(sys.argv[1]))

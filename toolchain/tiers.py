@@ -1,19 +1,26 @@
 """The tiers by name, and what they put into PATH."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from toolchain import golang, packages, pins
+from toolchain import golang, packages, pins, runners, standins
 from toolchain.progress import say
 
-NAMES = ("packages", "go")
+BUILDERS: Mapping[str, Callable[[], object]] = {
+    "packages": lambda: packages.ensure(pins.load().packages),
+    "go": lambda: golang.ensure(pins.load().go),
+    "act": runners.ensure_act,
+    "gitlab": runners.ensure_gitlab,
+    "checkers": runners.ensure_checkers,
+    "image": standins.ensure,
+}
+NAMES = tuple(BUILDERS)
 
 
-def ensure(name: str) -> Path:
-    """Have a tier of NAMES in the cache and return its folder. Raises ToolchainError if that fails."""
-    pinned = pins.load()
-    tier = packages.ensure(pinned.packages) if name == "packages" else golang.ensure(pinned.go)
-    say(f"{name}: {tier}")
-    return tier
+def ensure(name: str) -> None:
+    """Have a tier of NAMES in the cache. Raises ToolchainError if that fails."""
+    BUILDERS[name]()
+    say(f"{name}: ready")
 
 
 def program_folders() -> list[Path]:
