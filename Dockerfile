@@ -9,10 +9,10 @@ FROM python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9
 
 FROM python AS libraries
 COPY requirements-image.txt /src/
-# ansible-test is for those who write modules; sf needs ansible-inventory.
+# ansible-test is for those who write modules, and sf uses no asynchronous client.
 RUN python -m venv --without-pip /opt/sf \
  && pip --python /opt/sf/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r /src/requirements-image.txt \
- && rm -r /opt/sf/lib/python3*/site-packages/ansible_test
+ && rm -r /opt/sf/lib/python3*/site-packages/ansible_test /opt/sf/lib/python3*/site-packages/kubernetes/aio
 
 FROM python AS wheel
 COPY requirements-build.txt /src/

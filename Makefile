@@ -11,8 +11,10 @@ BIN := $(VENV)/bin
 # What needs no engine, no cluster and no built program.
 QUICK := not tools and not engine and not cluster and not slow
 TOOLCHAIN := $(BIN)/python -m toolchain
+IMAGE ?= sf:dev
+VERSION ?= unreleased
 
-.PHONY: help setup demo test test-fast test-oldest lint toolchain golden clean
+.PHONY: help setup demo test test-fast test-oldest lint toolchain golden image released bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +51,13 @@ toolchain: setup ## the real engines, built or found once, outside of the checko
 
 golden: setup ## write the golden files anew; read the difference before committing it
 	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py tests/cli/test_help.py --update-golden
+
+image: setup ## the container, as IMAGE; STANDINS=yes builds it where no registry is reached
+	$(BIN)/python -m toolchain.image $(IMAGE) $(if $(STANDINS),--stand-ins) --version "$(VERSION)" \
+		--revision "$$(git rev-parse HEAD)" $(if $(SOURCE),--source "$(SOURCE)")
+
+released: ## name IMAGE, with its digest, in the action and the template; what a release's tag points at
+	python3 -m toolchain.release "$(IMAGE)"
 
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py

@@ -77,8 +77,8 @@ def ensure() -> None:
     _programs()
 
 
-def build(engine: Engine, tag: str, *, context: Path = CHECKOUT) -> None:
-    """Build the Dockerfile of `context` in `engine` under `tag`, from stand-ins."""
+def build(engine: Engine, tag: str, arguments: Mapping[str, str] | None = None) -> None:
+    """Build the image of this checkout in `engine` under `tag`, from stand-ins. `arguments` are of the build."""
     python = _python(engine)
     folder = _programs()
     sources = {image: str(folder / name) for name, image in images().items()}
@@ -86,8 +86,9 @@ def build(engine: Engine, tag: str, *, context: Path = CHECKOUT) -> None:
     contexts = (
         word for image, source in sources.items() for word in ("--build-context", f"{image}={source}")
     )
+    given = (word for item in (arguments or {}).items() for word in ("--build-arg", "=".join(item)))
     with step(f"built {tag}"):
-        engine.docker("build", "--quiet", "--tag", tag, *contexts, str(context))
+        engine.docker("build", "--quiet", "--tag", tag, *contexts, *given, str(CHECKOUT))
 
 
 def helper(engine: Engine) -> str:
