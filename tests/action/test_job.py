@@ -12,10 +12,10 @@ import pytest
 
 from tests.action.conftest import IMAGE, github
 from tests.action.runner import Runner, wait_until
+from tests.forge.fake import Fake, Fault
 
 if TYPE_CHECKING:
     from tests.action.conftest import Origin
-    from tests.forge.fake import Fake
     from toolchain.engine import Engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow]
@@ -146,6 +146,34 @@ def test_a_cancelled_job(  # noqa: PLR0917 - each parameter by its name
     assert (runner.containers, list(runner.leftovers())) == ([], [])
     if phase != "load":
         assert json.loads((runner.workspace / "sf-out/result.json").read_text())["failure"]["phase"] == phase
+
+
+def test_a_job_that_is_cancelled_while_it_deploys(actions: Engine, estate: Origin, tmp_path: Path) -> None:
+    """As on a runner of one's own that gives the container the folder of stacks."""
+    clone = estate.checkout(tmp_path / "workspace", estate.change)
+    runner = Runner(actions, IMAGE, tmp_path / "job", clone.root)
+    runner.event(estate.payload("github-push", estate.change))
+    stacks = tmp_path / "stacks"
+    stacks.mkdir()
+    options = (*fake(tmp_path, "docker", "*compose*up*", KIND), "-v", f"{stacks}:{stacks}")
+    job = {**github("push", "refs/heads/main", estate.change), "SF_CONFIG_DOCKER__STACK_DIR": str(stacks)}
+    step = runner.main(WITHOUT_COMMENT, *options, **job)
+    wait_until((tmp_path / "fakes/reached").exists)
+    seconds = step.cancel()
+    assert (step.process.returncode, seconds < 7.5) == (128 + signal.SIGINT, True), step.text
+    assert json.loads((runner.workspace / "sf-out/result.json").read_text())["failure"]["phase"] == "execute"
+    after = runner.post(step)
+    assert (after.wait(), runner.containers, list(runner.leftovers())) == (0, [], []), after.text
+
+
+def test_a_job_that_is_cancelled_while_it_comments(runner: Runner, fleet: Origin, forge: Fake) -> None:
+    forge.faults.append(Fault(method="POST", seconds=300))
+    runner.event(fleet.payload("github-pull_request", fleet.merge))
+    step = runner.main({"token": "job-token"}, **github(*PULL, fleet.merge, forge))
+    wait_until(lambda: any(method == "POST" and "comments" in path for method, path in forge.asked))
+    seconds = step.cancel()
+    assert (step.process.returncode, seconds < 7.5) == (128 + signal.SIGINT, True), step.text
+    assert list(runner.leftovers()) == []
 
 
 def test_a_job_that_is_cancelled_before_sf_is_loaded(runner: Runner, fleet: Origin) -> None:
