@@ -38,7 +38,7 @@ def sh(engine: Engine, script: str, *options: str) -> str:
 
 @pytest.mark.parametrize("user", ["0", "1000", "12345"])
 def test_every_program_runs(user: str, actions: Engine) -> None:
-    options = ("--user", user, "--read-only", "--tmpfs", "/tmp", "--env", "HOME=/tmp")
+    options = ("--user", user, "--read-only", "--tmpfs", "/tmp", "--env", "HOME=/tmp", "--env", "LOGNAME=x")
     # ssh refuses to work for a user without a name.
     programs = [command for name, command in PROGRAMS.items() if name != "ssh" or user != "12345"]
     sh(actions, "set -eu; " + "; ".join(f"{command} >&2" for command in programs), *options)

@@ -107,6 +107,18 @@ def test_a_laptop(user: int, actions: Engine, fleet: Origin, tmp_path: Path) -> 
     assert (clone / "sf-out/plan.json").stat().st_uid == user
 
 
+def test_a_user_without_a_name_has_an_inventory_read(actions: Engine, estate: Origin, tmp_path: Path) -> None:
+    estate.repository.commit(
+        {
+            ".stagefreight.yml": "lifecycle: {mode: docker}\ndocker: {targets: {inventory: hosts.yml}}\n",
+            "hosts.yml": "all: {hosts: {localhost: {docker_local: true}}}\n",
+        }
+    )
+    clone = estate.checkout(tmp_path / "clone", "main").root
+    options = ("--user", "12345:12345", "--volume", f"{clone}:/work")
+    assert "localhost" in actions.docker("run", "--rm", *options, IMAGE, "docker", "inspect")
+
+
 def fake(tmp_path: Path, program: str, pattern: str, script: str) -> tuple[str, ...]:
     """Options that put a `program` in front, which marks the workspace and runs `script` when it is called so."""
     folder = tmp_path / "fakes"
