@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess  # noqa: TID251 - act is what a person would type
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.action.conftest import IMAGE, Origin, origin
+from tests.action.conftest import IMAGE, PAYLOADS, Origin, origin
 from tests.action.runner import ACTION
 from tests.cli.conftest import ESTATE, FLEET
 from tests.forge.fake import REPOSITORY
+from tests.repositories import Repository
 from toolchain import release, runners, standins
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.forge.fake import Fake
-    from tests.repositories import Repository
     from toolchain.engine import Engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow]
@@ -46,8 +46,31 @@ jobs:
           OUTCOME: ${{{{ steps.sf.outcome }}}}
         run: echo "told verdict=$VERDICT changes=$CHANGES outcome=$OUTCOME"
 """
+ROOT: Final = Path(__file__).parents[2]
 # What sf prints last of all, when the step after the job found nothing.
 CLEAN: Final = "nothing was left behind"
+
+
+def act(engine: Engine, root: Path, repository: Path, event: str, *options: str) -> tuple[int, str]:
+    """Run the workflows of `repository` for an event whose payload is below `root`; exit code and output."""
+    argv = [str(runners.ensure_act() / "act"), event, "--eventpath", str(root / "event.json"), *options]
+    argv += ["--bind", "--pull=false", "--no-cache-server", "--defaultbranch", "main"]
+    helper = standins.helper(engine)
+    argv += [word for name in ("latest", "24.04") for word in ("--platform", f"ubuntu-{name}={helper}")]
+    argv += ["--container-daemon-socket", engine.socket]
+    home = {"HOME": str(root / "home"), "XDG_CACHE_HOME": str(root / "cache")}
+    done = subprocess.run(
+        argv,
+        cwd=repository,
+        env={"LC_ALL": "C.UTF-8", **engine.environment, **home},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +85,8 @@ class Act:
     def run(self, event: str, payload: str, branch: str, commit: str) -> tuple[int, str]:
         """Check `commit` out as `branch` and run the workflow; act's exit code and output."""
         self.clone.git("switch", "--quiet", "--force-create", branch, commit)
-        file = self.root / "event.json"
-        file.write_text(self.origin.payload(payload, commit))
-        argv = [str(runners.ensure_act() / "act"), event, "--eventpath", str(file), "--bind", "--pull=false"]
-        argv += ["--platform", f"ubuntu-latest={standins.helper(self.engine)}", "--no-cache-server"]
-        argv += ["--container-daemon-socket", self.engine.socket, "--defaultbranch", "main"]
-        home = {"HOME": str(self.root / "home"), "XDG_CACHE_HOME": str(self.root / "cache")}
-        done = subprocess.run(
-            argv,
-            cwd=self.clone.root,
-            env={"LC_ALL": "C.UTF-8", **self.engine.environment, **home},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        return done.returncode, done.stdout
+        (self.root / "event.json").write_text(self.origin.payload(payload, commit))
+        return act(self.engine, self.root, self.clone.root, event)
 
     def document(self, name: str) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.clone.root / "sf-out" / name).read_text())
@@ -143,3 +150,17 @@ def test_a_push_a_schedule_and_a_run_by_hand(on_estate: Act) -> None:
         assert (code, CLEAN in text) == (0, True), text
         assert on_estate.document("result.json")["dry_run"] is True
         assert "outcome=success" in text
+
+
+@pytest.mark.parametrize("job", ["plan", "refused"])
+def test_our_own_workflow(job: str, actions: Engine, tmp_path: Path) -> None:
+    repository = Repository.init(tmp_path / "sf")
+    repository.git("remote", "add", "origin", f"https://github.com/{REPOSITORY}")
+    for path in ("examples", ".github/workflows"):
+        shutil.copytree(ROOT / path, repository.root / path)
+    repository.commit({"action.yml": release.with_image(ACTION.read_text(), f"docker://{IMAGE}")})
+    (tmp_path / "home").mkdir()
+    (tmp_path / "event.json").write_text((PAYLOADS / "github-workflow_dispatch.json").read_text())
+    options = ("--workflows", ".github/workflows/action.yml", "--job", job)
+    code, text = act(actions, tmp_path, repository.root, "workflow_dispatch", *options)
+    assert (code, "Job succeeded" in text) == (0, True), text
