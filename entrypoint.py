@@ -6,8 +6,8 @@ import signal
 import sys
 
 GLOBAL = ("directory", "config")
-OPTIONS = ("base", "head", "out-dir", "plan", "change-digest", "output")
-FLAGS = ("dry-run", "detailed-exitcode")
+OPTIONS = ("base", "head", "out-dir", "plan", "change-digest", "only", "output")
+FLAGS = ("dry-run", "all", "detailed-exitcode")
 # Inputs that stand for keys of the configuration file, and the variables that overrule those.
 SETTINGS = {"comment": "SF_CONFIG_REPORT__COMMENT", "label": "SF_CONFIG_REPORT__LABEL"}
 AWAITED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
@@ -20,7 +20,7 @@ def given(name: str) -> str:
 
 
 def options(names: tuple[str, ...]) -> list[str]:
-    return [f"--{name}={value}" for name in names if (value := given(name))]
+    return [f"--{name}={line}" for name in names for line in given(name).splitlines()]
 
 
 def command_line() -> list[str]:

@@ -104,10 +104,11 @@ class ActionKind(StrEnum):
 
 
 class Cause(StrEnum):
-    """Where a reason comes from: the commits, the live state, or another unit."""
+    """Where a reason comes from: the commits, what is running, what differs there, or another unit."""
 
     GIT = "git"
     DEPENDENCY = "dependency"
+    LIVE = "live"
     DRIFT = "drift"
     ORPHAN = "orphan"
 

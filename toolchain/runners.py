@@ -39,8 +39,8 @@ def ensure_act() -> Path:
     return folder
 
 
-def ensure_gitlab() -> list[str]:
-    """Have gitlab-ci-local and its own Node.js, and return the start of its command line."""
+def ensure_gitlab() -> Path:
+    """Have gitlab-ci-local and its own Node.js, and return their folder."""
     folder = _folder("gitlab", GITLAB, "package.json", "package-lock.json")
 
     def install(target: Path) -> None:
@@ -52,7 +52,12 @@ def ensure_gitlab() -> list[str]:
         run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=target)
 
     cache.ensure(folder, install)
-    modules = folder / "node_modules"
+    return folder
+
+
+def gitlab_ci_local() -> list[str]:
+    """Return the start of its command line."""
+    modules = ensure_gitlab() / "node_modules"
     node = next(modules.glob("node-linux-*/bin/node"))
     return [str(node), str(modules / "gitlab-ci-local/dist/index.js")]
 

@@ -70,11 +70,11 @@ def images() -> dict[str, str]:
     return {found["name"]: found["image"] for found in FOREIGN.finditer(DOCKERFILE.read_text())}
 
 
-def ensure() -> None:
-    """Have everything in the cache that `build` takes from the network."""
-    _base()
+def ensure() -> Path:
+    """Have everything in the cache that `build` takes from the network, and return the folder of the base."""
     _wheels()
     _programs()
+    return _base()
 
 
 def build(engine: Engine, tag: str, arguments: Mapping[str, str] | None = None) -> None:

@@ -3,24 +3,28 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from toolchain import golang, packages, pins, runners, standins
+from toolchain import gitea, golang, npm, packages, pins, runners, standins
 from toolchain.progress import say
 
-BUILDERS: Mapping[str, Callable[[], object]] = {
+BUILDERS: Mapping[str, Callable[[], Path]] = {
     "packages": lambda: packages.ensure(pins.load().packages),
     "go": lambda: golang.ensure(pins.load().go),
+    "npm": lambda: npm.ensure(pins.load().npm),
     "act": runners.ensure_act,
     "gitlab": runners.ensure_gitlab,
     "checkers": runners.ensure_checkers,
     "image": standins.ensure,
 }
 NAMES = tuple(BUILDERS)
+EXTRA: Mapping[str, Callable[[], Path]] = {"gitea": gitea.ensure}
+"""What is slow to build and needed by `make test-extra` alone."""
 
 
-def ensure(name: str) -> None:
-    """Have a tier of NAMES in the cache. Raises ToolchainError if that fails."""
-    BUILDERS[name]()
-    say(f"{name}: ready")
+def ensure(name: str) -> Path:
+    """Have a tier of NAMES or EXTRA in the cache and return its folder. Raises ToolchainError if that fails."""
+    tier = {**BUILDERS, **EXTRA}[name]()
+    say(f"{name}: {tier}")
+    return tier
 
 
 def program_folders() -> list[Path]:

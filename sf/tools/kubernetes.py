@@ -5,13 +5,15 @@ Objects go in and out as plain JSON values: the SDK's models know only the kinds
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
 
-from sf.models import Problem
+from sf.models import Problem, canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +21,13 @@ if TYPE_CHECKING:
 
 # Seconds to connect, and of silence.
 TIMEOUT: Final = 15.0
+# A watch is opened anew after so many seconds. One of which nothing was heard for TIMEOUT longer is broken.
+_WATCH: Final = 20
 _REVIEW_RIGHT: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _REVIEW_USER: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_JSON: Final = "application/json"
+_APPLY: Final = "application/apply-patch+yaml"
+_NOT_FOUND: Final = 404
 
 
 class ApiProblem(Problem):
@@ -52,6 +59,41 @@ class Right:
     group: str
     resource: str
     verb: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Collection:
+    """All objects of one resource (its plural) in one namespace or, when that is empty, in all of them."""
+
+    group: str
+    version: str
+    resource: str
+    namespace: str
+
+    @property
+    def path(self) -> str:
+        parts = ["namespaces", self.namespace] if self.namespace else []
+        return _path(self.group, self.version, *parts, self.resource)
+
+    def path_of(self, name: str) -> str:
+        """The path of one object in it."""
+        return f"{self.path}/{quote(name, safe='')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The objects of a collection at one ``version`` of it, from which a watch goes on."""
+
+    items: tuple[dict[str, Any], ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """How the URLs of a kind are made: its plural, and whether its objects are in namespaces."""
+
+    plural: str
+    namespaced: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +137,8 @@ class Api:
         self._connecting = threading.Lock()
         # Of the SDK's ApiClient only the constructor is typed.
         self._client: Any = None
+        #: How many requests were sent: what tests and benchmarks count.
+        self.calls = 0
 
     def version(self) -> str:
         """The release of the API server, such as ``v1.36.3``."""
@@ -118,6 +162,52 @@ class Api:
         review = self._call("POST", _REVIEW_RIGHT, {**kind, "spec": {"resourceAttributes": attributes}})
         return review.get("status", {}).get("allowed") is True
 
+    def list(self, collection: Collection, **query: str) -> Listing:
+        """What is in `collection` now; `query` as the API calls it, such as ``fieldSelector``."""
+        answer = self._call("GET", _with_query(collection.path, query))
+        version = str(answer.get("metadata", {}).get("resourceVersion", ""))
+        return Listing(items=tuple(answer.get("items") or ()), version=version)
+
+    def watch(self, collection: Collection, version: str) -> Watch:
+        """What changes in `collection` after `version`. An `ApiProblem` with status 410 asks for a new listing."""
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH),
+        }
+        answer = self._send("GET", _with_query(collection.path, query), silence=_WATCH + self._timeout)
+        if answer.status != 200:
+            raise _refused(answer.status, self._content(answer))
+        return Watch(answer.response, self._unanswered)
+
+    def read(self, collection: Collection, name: str) -> dict[str, Any] | None:
+        """The object of that name; None when there is none."""
+        return self._found(collection.path_of(name))
+
+    def applied(
+        self, collection: Collection, name: str, item: Mapping[str, Any], manager: str
+    ) -> dict[str, Any]:
+        """What the object would be after `manager` applied `item` and took over what others set.
+
+        It is a server-side apply that the API server only tries: nothing is stored.
+        """
+        query = {"dryRun": "All", "force": "true", "fieldManager": manager}
+        path = _with_query(collection.path_of(name), query)
+        return self._call("PATCH", path, canonical_json(item).decode(), content=_APPLY)
+
+    def resources(self, group: str, version: str) -> dict[str, Resource]:
+        """What a version of a group has, by kind; empty when the API server does not know it."""
+        answer = self._found(_path(group, version)) or {}
+        return {
+            str(found.get("kind")): Resource(
+                plural=str(found.get("name")), namespaced=found.get("namespaced") is True
+            )
+            for found in answer.get("resources") or ()
+            # Parts of a resource, such as its status, have a name with a slash.
+            if isinstance(found, dict) and "/" not in str(found.get("name"))
+        }
+
     def close(self) -> None:
         """Let go of the connections, if there are any."""
         with self._connecting:
@@ -125,23 +215,22 @@ class Api:
                 self._client.close()
                 self._client = None
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        with self._connecting:
-            client = self._client = self._client or self._connect()
+    def _found(self, path: str) -> dict[str, Any] | None:
         try:
-            answer = client.call_api(
-                method,
-                f"{self._endpoint.server}{path}",
-                header_params=self._headers(),
-                body=body,
-                _request_timeout=(self._timeout, self._timeout),
-            )
-            content = answer.read()
-        except _sdk_errors() as error:
-            raise self._unanswered(error) from error
+            return self._call("GET", path)
+        except ApiProblem as problem:
+            if problem.status == _NOT_FOUND:
+                return None
+            raise
+
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | str | None = None, *, content: str = _JSON
+    ) -> dict[str, Any]:
+        answer = self._send(method, path, body, content=content)
+        said = self._content(answer)
         if not 200 <= answer.status < 300:
-            raise _refused(answer.status, content)
-        document = _document(content)
+            raise _refused(answer.status, said)
+        document = _document(said)
         if document is None:
             raise ApiProblem(
                 f"{self._endpoint.server} answers with something that no API server says",
@@ -149,6 +238,38 @@ class Api:
                 hint="look for a proxy or a login page between this machine and the API server",
             )
         return document
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | str | None = None,
+        *,
+        content: str = _JSON,
+        silence: float | None = None,
+    ) -> Any:
+        """The SDK's answer, of which only the head has been read. `silence` (s) is how long it may say nothing."""
+        headers = {**self._headers(), "Content-Type": content}
+        with self._connecting:
+            client = self._client = self._client or self._connect()
+            self.calls += 1
+        try:
+            return client.call_api(
+                method,
+                f"{self._endpoint.server}{path}",
+                header_params=headers,
+                body=body,
+                _request_timeout=(self._timeout, silence or self._timeout),
+            )
+        except _sdk_errors() as error:
+            raise self._unanswered(error) from error
+
+    def _content(self, answer: Any) -> bytes:
+        try:
+            content: bytes = answer.read()
+        except _sdk_errors() as error:
+            raise self._unanswered(error) from error
+        return content
 
     def _connect(self) -> Any:
         from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 - takes 0.3 s
@@ -167,7 +288,7 @@ class Api:
         return client
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "sf"}
+        headers = {"Accept": _JSON, "User-Agent": "sf"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token()}"
         return headers
@@ -191,6 +312,53 @@ class Api:
             (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), ""
         )
         return NoAnswer(f"{server} does not answer: {words or causes[-1]}")
+
+
+class Watch:
+    """The changes of a collection as they happen, to be gone through once; `close` may come from another thread.
+
+    It ends without an error when the API server ends it, as it does every now and then.
+    """
+
+    def __init__(self, response: Any, explained: Callable[[Exception], ApiProblem]) -> None:
+        self._response = response
+        self._explained = explained
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each change: ADDED, MODIFIED, DELETED or BOOKMARK (which only tells a version), and the object."""
+        rest = b""
+        try:
+            for part in self._response.stream():
+                *lines, rest = (rest + part).split(b"\n")
+                yield from map(_change, filter(None, lines))
+        except _sdk_errors() as error:
+            raise self._explained(error) from error
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """Have whoever waits for the next change wait no more."""
+        # It may have ended already.
+        with contextlib.suppress(ValueError, RuntimeError, OSError):
+            self._response.shutdown()
+
+
+def _change(line: bytes) -> tuple[str, dict[str, Any]]:
+    change = _document(line) or {}
+    said = change.get("object")
+    if change.get("type") == "ERROR" or not isinstance(said, dict):
+        said = said if isinstance(said, dict) else {}
+        raise _refused(int(said.get("code") or 0), json.dumps(said).encode())
+    return str(change.get("type")), said
+
+
+def _with_query(path: str, query: Mapping[str, str]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _path(group: str, version: str, *parts: str) -> str:
+    root = ("apis", group) if group else ("api",)
+    return "".join(f"/{quote(part, safe='')}" for part in (*root, version, *parts))
 
 
 def _review(version: str, kind: str) -> dict[str, Any]:

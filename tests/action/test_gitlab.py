@@ -45,7 +45,7 @@ class Pipeline:
 
     def run(self, *arguments: str, **variables: str) -> tuple[int, str]:
         """Run the jobs that the rules choose for `variables`; the exit code and what was printed."""
-        argv = [*runners.ensure_gitlab(), "--pull-policy", "if-not-present", "--no-color"]
+        argv = [*runners.gitlab_ci_local(), "--pull-policy", "if-not-present", "--no-color"]
         argv += [
             "--helper-image",
             standins.helper(self.engine),
