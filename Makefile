@@ -69,6 +69,7 @@ released: ## name IMAGE, with its digest, in the action and the template; what a
 
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py
+	PYTHONPATH=. $(BIN)/python bench/container.py
 
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
