@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ACTION: Final = Path(__file__).parents[2] / "action.yml"
 # Seconds from SIGINT to SIGTERM, and from there to SIGKILL.
 PATIENCE: Final = (7.5, 2.5)
+# What ends by itself within all of it was in time; on an idle machine the first part is enough.
+IN_TIME: Final = sum(PATIENCE)
 # What a runner mounts below /github, by the name of its folder on the machine.
 MOUNTS: Final = {"temp": "runner_temp", "home": "home", "workflow": "workflow", "commands": "file_commands"}
 COMMANDS: Final = ("OUTPUT", "ENV", "PATH", "STATE", "STEP_SUMMARY")
@@ -58,7 +60,7 @@ class Step:
             for found in re.finditer(pattern, self.told(file), re.MULTILINE)
         }
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = 300) -> int:
         return self.process.wait(seconds)
 
     def cancel(self) -> float:
@@ -181,7 +183,23 @@ def _inputs(values: Mapping[str, str]) -> dict[str, str]:
     return {f"INPUT_{name.upper().replace(' ', '_')}": value for name, value in values.items()}
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 60) -> None:
+def typed(argv: list[str], cwd: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+    """Run what a person would type; its exit code and all that it printed."""
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
+        env={"LC_ALL": "C.UTF-8", **environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    return done.returncode, done.stdout
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until `reached` says so."""
     patience = time.monotonic() + seconds
     while not reached():

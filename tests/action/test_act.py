@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess  # noqa: TID251 - act is what a person would type
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.action.conftest import IMAGE, PAYLOADS, Origin, origin
-from tests.action.runner import ACTION
+from tests.action.runner import ACTION, typed
 from tests.cli.conftest import ESTATE, FLEET
 from tests.forge.fake import REPOSITORY
 from tests.repositories import Repository
@@ -59,18 +58,7 @@ def act(engine: Engine, root: Path, repository: Path, event: str, *options: str)
     argv += [word for name in ("latest", "24.04") for word in ("--platform", f"ubuntu-{name}={helper}")]
     argv += ["--container-daemon-socket", engine.socket]
     home = {"HOME": str(root / "home"), "XDG_CACHE_HOME": str(root / "cache")}
-    done = subprocess.run(
-        argv,
-        cwd=repository,
-        env={"LC_ALL": "C.UTF-8", **engine.environment, **home},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    return done.returncode, done.stdout
+    return typed(argv, repository, {**engine.environment, **home})
 
 
 @dataclass(frozen=True, slots=True)

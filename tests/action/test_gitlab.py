@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess  # noqa: TID251 - gitlab-ci-local is what a person would type
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.action.conftest import IMAGE, Origin, origin
+from tests.action.runner import typed
 from tests.cli.conftest import ESTATE
 from toolchain import runners, standins
 
@@ -68,18 +68,8 @@ class Pipeline:
             **variables,
         }
         argv += [word for name, value in known.items() for word in ("--variable", f"{name}={value}")]
-        done = subprocess.run(
-            [*argv, *arguments],
-            cwd=self.clone.root,
-            env={"LC_ALL": "C.UTF-8", "HOME": str(self.root / "home"), **self.engine.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        return done.returncode, done.stdout
+        home = {"HOME": str(self.root / "home")}
+        return typed([*argv, *arguments], self.clone.root, {**home, **self.engine.environment})
 
     @property
     def stacks(self) -> Path:

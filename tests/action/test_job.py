@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.action.conftest import IMAGE, github
-from tests.action.runner import Runner, wait_until
+from tests.action.runner import IN_TIME, Runner, wait_until
 from tests.forge.fake import Fake, Fault
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_a_cancelled_job(  # noqa: PLR0917 - each parameter by its name
     step = runner.main(WITHOUT_COMMENT, *options, **github(*PULL, fleet.merge))
     wait_until((tmp_path / "fakes/reached").exists)
     seconds = step.cancel()
-    assert (step.process.returncode, seconds < 7.5) == (128 + signal.SIGINT, True), step.text
+    assert (step.process.returncode, seconds < IN_TIME) == (128 + signal.SIGINT, True), step.text
     assert "stopped by SIGINT" in step.text
     after = runner.post(step)
     assert (after.wait(), "nothing was left behind" in after.text) == (0, True), after.text
@@ -172,7 +172,7 @@ def test_a_job_that_is_cancelled_while_it_deploys(actions: Engine, estate: Origi
     step = runner.main(WITHOUT_COMMENT, *options, **job)
     wait_until((tmp_path / "fakes/reached").exists)
     seconds = step.cancel()
-    assert (step.process.returncode, seconds < 7.5) == (128 + signal.SIGINT, True), step.text
+    assert (step.process.returncode, seconds < IN_TIME) == (128 + signal.SIGINT, True), step.text
     assert json.loads((runner.workspace / "sf-out/result.json").read_text())["failure"]["phase"] == "execute"
     after = runner.post(step)
     assert (after.wait(), runner.containers, list(runner.leftovers())) == (0, [], []), after.text
@@ -184,7 +184,7 @@ def test_a_job_that_is_cancelled_while_it_comments(runner: Runner, fleet: Origin
     step = runner.main({"token": "job-token"}, **github(*PULL, fleet.merge, forge))
     wait_until(lambda: any(method == "POST" and "comments" in path for method, path in forge.asked))
     seconds = step.cancel()
-    assert (step.process.returncode, seconds < 7.5) == (128 + signal.SIGINT, True), step.text
+    assert (step.process.returncode, seconds < IN_TIME) == (128 + signal.SIGINT, True), step.text
     assert list(runner.leftovers()) == []
 
 
@@ -194,7 +194,7 @@ def test_a_job_that_is_cancelled_before_sf_is_loaded(runner: Runner, fleet: Orig
     step = runner.main(WITHOUT_COMMENT, **github(*PULL, fleet.merge))
     wait_until(lambda: runner.containers != [])
     seconds = step.cancel()
-    assert (step.process.returncode, seconds < 7.5) == (128 + signal.SIGINT, True), step.text
+    assert (step.process.returncode, seconds < IN_TIME) == (128 + signal.SIGINT, True), step.text
     assert list(runner.leftovers()) == []
 
 
