@@ -8,8 +8,8 @@ import sys
 GLOBAL = ("directory", "config")
 OPTIONS = ("base", "head", "out-dir", "plan", "change-digest", "only", "output")
 FLAGS = ("dry-run", "all", "detailed-exitcode")
-# Inputs that stand for keys of the configuration file, and the variables that overrule those.
-SETTINGS = {"comment": "SF_CONFIG_REPORT__COMMENT", "label": "SF_CONFIG_REPORT__LABEL"}
+# Keys of the configuration file that are inputs by the last part of their name.
+SETTINGS = ("REPORT__COMMENT", "REPORT__LABEL", "GITOPS__CONCURRENCY", "DOCKER__CONCURRENCY")
 AWAITED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
 
 
@@ -51,7 +51,8 @@ if __name__ == "__main__":
     if sys.argv[0].endswith("sf-cleanup"):  # the step after the job
         sys.argv[1:] = ["cleanup"]
     elif given("command") and not sys.argv[1:]:
-        os.environ.update({key: given(name) for name, key in SETTINGS.items() if given(name)})
+        settings = {f"SF_CONFIG_{key}": given(key.partition("__")[2]) for key in SETTINGS}
+        os.environ.update({variable: value for variable, value in settings.items() if value})
         sys.argv[1:] = command_line()
     from sf.__main__ import main
 

@@ -11,6 +11,7 @@ import pytest
 
 from sf import documents
 from sf.cli import cli
+from sf.config import reference
 from sf.models import Record
 from sf.report.outputs import values
 
@@ -28,6 +29,7 @@ BEYOND: Final = {
     "token": "is read from the environment, so that no process list shows it",
     "comment": "is a key of the configuration",
     "label": "is a key of the configuration",
+    "concurrency": "is a key of the configuration, of both modes",
 }
 # Inputs of the template that are about its jobs.
 OF_JOBS: Final = {"image", "stage", "prefix", "environment", "resource-group", "audience"}
@@ -81,7 +83,12 @@ def test_the_entrypoint_hands_on_every_input(entrypoint: ModuleType) -> None:
     assert set(entrypoint.FLAGS) == flags
     assert {*entrypoint.GLOBAL, *entrypoint.OPTIONS} == set(options()) - flags
     assert set(entrypoint.GLOBAL) == {named(one) for one in cli.params} - set(NOT_INPUTS)
-    assert {"command", "token", *entrypoint.SETTINGS} == set(BEYOND)
+    assert {"command", "token", *(key.partition("__")[2].lower() for key in entrypoint.SETTINGS)} == set(
+        BEYOND
+    )
+    assert {f"SF_CONFIG_{key}" for key in entrypoint.SETTINGS} < set(
+        re.findall(r"`(SF_CONFIG_\w+)`", reference())
+    )
 
 
 def test_the_entrypoint_stays_small() -> None:
@@ -131,3 +138,27 @@ def test_the_document_lists_every_input_and_output(action: dict[str, Any]) -> No
     text = (ROOT / "docs/action.md").read_text()
     rows = re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)
     assert sorted(rows) == sorted([*action["inputs"], *action["outputs"], *OF_JOBS])
+
+
+def test_inputs_become_arguments(entrypoint: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = {
+        "INPUT_COMMAND": "reconcile",
+        "INPUT_DIRECTORY": "clusters/one two",
+        "INPUT_CHANGE-DIGEST": "--all",
+        "INPUT_OUT_DIR": "out",
+        "INPUT_ONLY": "shop/web\nshop/db\n",
+        "INPUT_DRY-RUN": "true",
+        "INPUT_ALL": "false",
+        "INPUT_LABEL": "never an argument",
+    }
+    for name, value in inputs.items():
+        monkeypatch.setenv(name, value)
+    assert entrypoint.command_line() == [
+        "--directory=clusters/one two",
+        "reconcile",
+        "--out-dir=out",
+        "--change-digest=--all",
+        "--only=shop/web",
+        "--only=shop/db",
+        "--dry-run",
+    ]
