@@ -42,10 +42,12 @@ def main(image: str) -> None:
 
 def released(image: str) -> dict[str, str]:
     """The files of the checkout that name the image, as a release has them."""
-    action, template = "action.yml", ".gitlab-ci-template.yml"
+    template = with_default((CHECKOUT / ".gitlab-ci-template.yml").read_text(), image)
     return {
-        action: with_image((CHECKOUT / action).read_text(), f"docker://{image}"),
-        template: with_default((CHECKOUT / template).read_text(), image),
+        "action.yml": with_image((CHECKOUT / "action.yml").read_text(), f"docker://{image}"),
+        ".gitlab-ci-template.yml": template,
+        # GitLab finds a component nowhere else.
+        "templates/sf.yml": template,
     }
 
 

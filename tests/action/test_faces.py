@@ -101,6 +101,14 @@ def test_the_template_has_the_same_inputs(
     assert set(template[0]) == (set(action["inputs"]) - NOT_IN_TEMPLATE) | OF_JOBS
 
 
+def test_the_component_is_the_template() -> None:
+    """GitLab finds a component below templates/ and nowhere else, and follows no link."""
+    template = (ROOT / ".gitlab-ci-template.yml").read_bytes()
+    assert (ROOT / "templates/sf.yml").read_bytes() == template, (
+        "copy .gitlab-ci-template.yml to templates/sf.yml"
+    )
+
+
 def test_every_input_of_the_template_reaches_a_job(
     template: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
