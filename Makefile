@@ -11,10 +11,12 @@ BIN := $(VENV)/bin
 # What needs no engine, no cluster, no browser and no built program.
 QUICK := not tools and not engine and not cluster and not browser and not slow and not extra
 TOOLCHAIN := $(BIN)/python -m toolchain
+IMAGE ?= sf:dev
+VERSION ?= unreleased
 # Two at a time, which is what the smallest runner has. The tests of one file share what they start.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden bench clean
+.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden image released bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,8 +62,16 @@ golden: setup ## write the golden files anew; read the difference before committ
 	$(BIN)/python -m pytest -q tests/golden tests/browser/test_pictures.py tests/unit/test_docs.py tests/cli/test_help.py \
 		--update-golden
 
+image: setup ## the container, as IMAGE; STANDINS=yes builds it where no registry is reached
+	$(BIN)/python -m toolchain.image $(IMAGE) $(if $(STANDINS),--stand-ins) --version "$(VERSION)" \
+		--revision "$$(git rev-parse HEAD)" $(if $(SOURCE),--source "$(SOURCE)")
+
+released: ## name IMAGE, with its digest, in the action and the template; what a release's tag points at
+	python3 -m toolchain.release "$(IMAGE)"
+
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py
+	PYTHONPATH=. $(BIN)/python bench/container.py
 
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

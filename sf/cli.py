@@ -392,8 +392,10 @@ def _lifecycle(
     everything: bool = False,
     only: tuple[str, ...] = (),
 ) -> int:
+    from sf import cleanup as leftovers  # noqa: PLC0415 - start-up time
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
+    leftovers.remember(edge.environ)
     session = edge.session()
     config, context = sessions.load(session, dry_run=dry_run, base=base, head=head)
     context.approval = sessions.approval(plan_file, change_digest)
@@ -434,13 +436,17 @@ def report(edge: Edge, out_dir: Path, output: str, plan_file: Path | None) -> No
 @cli.command()
 @click.pass_obj
 def cleanup(edge: Edge) -> None:
-    """Remove what a killed run left behind. Safe to repeat, and while other runs are alive."""
-    from sf.workspace import Workspace  # noqa: PLC0415 - start-up time
+    """Remove what a killed run left behind. Safe to repeat, and while other runs are alive.
 
-    removed = Workspace(edge.environ).sweep()
-    for path in removed:
-        edge.console.note(f"removed {path}")
-    edge.console.note(f"{len(removed)} leftovers removed" if removed else "nothing was left behind")
+    Also stops the container that the run of this job lives in, if a runner has lost it.
+    """
+    from sf import cleanup as leftovers  # noqa: PLC0415 - start-up time
+
+    gone = 0
+    for line in leftovers.clean(edge.environ, edge.redactor):
+        edge.console.note(line)
+        gone += 1
+    edge.console.note(f"{gone} leftovers removed" if gone else "nothing was left behind")
 
 
 @cli.command()

@@ -1,26 +1,29 @@
 """The tiers by name, and what they put into PATH."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from toolchain import browser, gitea, golang, npm, packages, pins
+from toolchain import browser, gitea, golang, npm, packages, pins, runners, standins
 from toolchain.progress import say
 
-NAMES = ("packages", "browser", "go", "npm")
-EXTRA = ("gitea",)
+BUILDERS: Mapping[str, Callable[[], Path]] = {
+    "packages": lambda: packages.ensure(pins.load().packages),
+    "browser": lambda: browser.ensure(pins.load().browser),
+    "go": lambda: golang.ensure(pins.load().go),
+    "npm": lambda: npm.ensure(pins.load().npm),
+    "act": runners.ensure_act,
+    "gitlab": runners.ensure_gitlab,
+    "checkers": runners.ensure_checkers,
+    "image": standins.ensure,
+}
+NAMES = tuple(BUILDERS)
+EXTRA: Mapping[str, Callable[[], Path]] = {"gitea": gitea.ensure}
 """What is slow to build and needed by `make test-extra` alone."""
 
 
 def ensure(name: str) -> Path:
     """Have a tier of NAMES or EXTRA in the cache and return its folder. Raises ToolchainError if that fails."""
-    pinned = pins.load()
-    made = {
-        "packages": lambda: packages.ensure(pinned.packages),
-        "browser": lambda: browser.ensure(pinned.browser),
-        "go": lambda: golang.ensure(pinned.go),
-        "npm": lambda: npm.ensure(pinned.npm),
-        "gitea": gitea.ensure,
-    }
-    tier = made[name]()
+    tier = {**BUILDERS, **EXTRA}[name]()
     say(f"{name}: {tier}")
     return tier
 

@@ -126,6 +126,8 @@ def _environment(environ: Mapping[str, str], private: Path) -> dict[str, str]:
         **inherited(environ),
         **dict.fromkeys(plugin_paths, str(nothing)),
         "HOME": str(private),
+        # It asks for the name of its user, and the user of a container may have none.
+        "LOGNAME": "sf",
         "ANSIBLE_HOME": str(private),
         "ANSIBLE_CONFIG": str(settings),
         "ANSIBLE_INVENTORY_ENABLED": "ini,yaml",
