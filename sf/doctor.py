@@ -92,7 +92,7 @@ def _for_an_inventory(config: Config | None) -> bool:
 
 
 def _for_this_machine(config: Config | None) -> bool:
-    return config is not None and _for_docker(config) and not config.docker.targets.inventory
+    return config is not None and _for_docker(config) and config.docker.targets.is_local
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,8 @@ class RuntimeContext:
 
     `environ` is the environment as the edge read it, once; nothing below reads the process's own. `workspace`,
     `launcher` and `redactor` are the doors of this run. `base` and `head` override the compared revisions.
-    A plan that is not what `approval` says is refused before anything is executed.
+    A plan that is not what `approval` says is refused before anything is executed. `force` confirms what the
+    configuration wants confirmed.
     """
 
     ci: CIContext
@@ -102,6 +103,7 @@ class RuntimeContext:
     writes_to_forge: bool = False
     live_progress: bool = False
     approval: Approval | None = None
+    force: bool = False
     plan: LifecyclePlan | None = field(default=None, init=False)
     result: LifecycleResult | None = field(default=None, init=False)
     emit: Callable[[Event], None] = field(default=lambda _event: None, init=False)

@@ -135,7 +135,8 @@ class Deployment:
         )
         header = variables_header({**self._variables, **REMOTE_OFF})
         archive = release.delivery.pack(
-            record=record_document(release.begun), content=content_labels(release.ended.services)
+            record=record_document(release.begun),
+            content=content_labels(release.ended.services, pulled=release.pulled),
         )
         try:
             return view.machine.run(
@@ -185,18 +186,24 @@ class Deployment:
         # After a failure the last release that ran is the one to keep.
         keep = old is None or old.complete
         delivery = Delivery(files=files, managed=managed, present=present, keep=keep)
-        return _Release(project=project, command=command, delivery=delivery, begun=begun, ended=ended)
+        return _Release(
+            project=project, command=command, delivery=delivery, begun=begun, ended=ended, pulled=sight.moved
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Release:
-    """What is deployed: ``begun`` is the record while it lasts, ``ended`` the one when it is done."""
+    """What is deployed: ``begun`` is the record while it lasts, ``ended`` the one when it is done.
+
+    ``pulled``: services whose images are pulled although they are there.
+    """
 
     project: Project
     command: list[str]
     delivery: Delivery
     begun: Record
     ended: Record
+    pulled: frozenset[str]
 
     @property
     def folder(self) -> str:

@@ -51,13 +51,15 @@ class ServiceState:
     """What was seen of one service and what bringing the stack up would do to it.
 
     ``edited``: a file it reads was changed on the host, so that its containers have to be made anew. ``by_hand``:
-    there is something to do only because somebody changed the service on the host.
+    there is something to do only because somebody changed the service on the host. ``moved``: the registry has
+    another image under the same tag.
     """
 
     change: ObjectChange
     resting: bool = False
     edited: bool = False
     by_hand: bool = False
+    moved: bool = False
     state: str = ""
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from sf.backends.compose.afar import watch
+from sf.backends.compose.clashes import clashes
 from sf.backends.compose.difference import compare
+from sf.backends.compose.images import check_tags, with_tags
 from sf.backends.compose.model import Unreadable
+from sf.backends.compose.orphans import Search, doubts, handle
+from sf.backends.compose.renaming import renamings
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
 from sf.backends.compose.stack import required_stacks
 from sf.ci.context import EventKind, Trust
@@ -27,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sf.backends.compose.fleet import Fleet
+    from sf.backends.compose.images import Tag
     from sf.backends.compose.inventory import Host
     from sf.backends.compose.live import Sight, View
     from sf.backends.compose.masking import Masking
     from sf.backends.compose.model import Model, Resolver
+    from sf.backends.compose.orphans import Orphan, Terms
     from sf.backends.compose.record import Record
     from sf.backends.compose.side import Side, Unit
     from sf.backends.compose.tree import Folder
@@ -47,11 +54,12 @@ _DEPLOYED: Final = frozenset({Change.ADD, Change.CHANGE})
 class Outlook:
     """What planning came to: ``sights`` by action, for those that can be executed here.
 
-    ``reported``: actions that only say what somebody changed on the host.
+    ``orphans``: by action. ``reported``: actions that only say what somebody changed on the host.
     """
 
     actions: list[PlannedAction] = field(default_factory=list)
     sights: dict[str, Sight] = field(default_factory=dict)
+    orphans: Mapping[str, Orphan] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     unknown: dict[str, None] = field(default_factory=dict)
@@ -70,6 +78,8 @@ class Planner:
         ci: CIContext,
         repository: str,
         repairs: bool,
+        asks_registries: bool,
+        terms: Terms,
     ) -> None:
         """`repairs`: whether what somebody changed on a host is put right, or only reported."""
         self._base = base
@@ -79,9 +89,14 @@ class Planner:
         self._ci = ci
         self._repository = repository
         self._repairs = repairs
+        self._asks_registries = asks_registries
+        self._terms = terms
+        self._tags: dict[str, dict[tuple[str, str], Tag]] = {}
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
         self._dependencies: dict[str, tuple[str, ...]] = {}
+        self._seen: dict[str, Sight] = {}
+        self._blind: set[str] = set()
         self._outlook = Outlook()
 
     def plan(self, fleet: Fleet, *, reaches_out: bool) -> Outlook:
@@ -97,24 +112,78 @@ class Planner:
         places = self._places(names)
         for name in names:
             self._outlook.actions.append(self._action(name, places[name], views))
+        self._find_clashes()
+        self._handle_orphans(views)
         return self._outlook
+
+    def _find_clashes(self) -> None:
+        hosts: dict[str, list[Unit]] = {}
+        for unit in self._head.units.values():
+            if not is_script(unit):
+                hosts.setdefault(unit.host.name, []).append(unit)
+        for units in hosts.values():
+            self._outlook.findings += clashes(units, self._known, self._model)
+
+    def _known(self, unit: Unit) -> Model | None:
+        """The model of a stack that this plan has resolved already."""
+        found = self._models.get((unit.stack.path, unit.folder.identity))
+        return None if isinstance(found, Unreadable) else found
+
+    def _handle_orphans(self, views: Mapping[str, View]) -> None:
+        outlook = self._outlook
+        search = Search(
+            self._head,
+            repository=self._repository,
+            projects=self._projects,
+            sights=self._seen,
+            prunes=self._terms.handling == "prune",
+        )
+        orphans = search.find(views)
+        doubtful = doubts(
+            self._terms,
+            self._head,
+            outlook.findings,
+            repository=self._repository,
+            number=len(orphans),
+            blind=self._blind,
+        )
+        planned = {action.name: action for action in outlook.actions}
+        handling = handle(orphans, planned, self._terms, doubtful, seen=views)
+        outlook.orphans = handling.orphans
+        outlook.actions = [action for _, action in sorted({**planned, **handling.actions}.items())]
+        outlook.findings += handling.findings
 
     def _look(self, fleet: Fleet, *, reaches_out: bool) -> dict[str, View]:
         """Views of the hosts that may and can be seen, by name; of the others it is noted why."""
-        hosts = {unit.host.name: unit.host for unit in self._head.units.values()}
+        hosts = self._hosts()
+        self._blind = set(hosts)
         if self._ci.trust is Trust.UNTRUSTED:
             self._note(hosts, "this run is not trusted, so nothing was looked at there")
             return {}
         if not reaches_out:
-            distant = {name for name, host in hosts.items() if not host.local}
+            distant = {name for name, host in hosts.items() if not host.local and not host.reading_only}
             self._note(distant, "it is reached over ssh, and `docker.ssh.known_hosts` is not set")
-            hosts = {name: host for name, host in hosts.items() if host.local}
+            hosts = {name: host for name, host in hosts.items() if name not in distant}
         hosts = {name: host for name, host in sorted(hosts.items()) if self._same_host(host)}
         fleet.look(hosts.values())
         for name in sorted(set(fleet.failures) & set(hosts)):
             self._note([name], "its Docker Engine or its deployment records could not be read")
             self._find("host-unreadable", Severity.WARNING, name, fleet.failures[name])
-        return {name: fleet.view(host) for name, host in hosts.items() if name not in fleet.failures}
+        views = {name: fleet.view(host) for name, host in hosts.items() if name not in fleet.failures}
+        self._blind -= set(views)
+        if self._asks_registries:
+            tags = fleet.work(list(views.values()), check_tags)
+            self._tags = dict(zip(views, tags, strict=True))
+        return views
+
+    def _hosts(self) -> dict[str, Host]:
+        """Those with stacks, those that just lost one, and all that are said to take part: for what is left."""
+        inventory = self._head.inventory.hosts
+        names = {unit.host.name for unit in self._head.units.values()}
+        names |= {unit.host.name for unit in self._base.units.values()} & set(inventory)
+        if self._terms.declared:
+            names |= self._head.selected
+        return {name: inventory[name] for name in sorted(names)}
 
     def _places(self, names: Sequence[str]) -> dict[str, int]:
         """Where each unit stands in the order of its host: by name, but behind those that it depends on."""
@@ -208,6 +277,8 @@ class Planner:
         objects: tuple[ObjectChange, ...] = ()
         if (old is None or before) and (new is None or after):
             objects = compare(before, after, folder=folder, masking=self._masking)
+        if new and before and after:
+            self._outlook.findings += renamings(new, before, after)
         if old is None:
             return Change.ADD, objects
         return (Change.CHANGE if new else Change.REMOVE), objects
@@ -220,18 +291,31 @@ class Planner:
         if view is None:
             return None
         try:
+            if unit.host.reading_only:
+                return self._watched(unit, view)
             sight = view.see(unit, lambda: self._resolved(unit))
         except Unreadable as problem:
             self._find_once("stack-unreadable", unit, problem)
             return None
+        sight, unknown = with_tags(sight, self._tags.get(unit.host.name, {}))
+        self._outlook.unknown |= dict.fromkeys(f"{unit.name}: {sentence}" for sentence in unknown)
         self._claim(unit, sight.project)
-        if sight.record and sight.record.repository != self._repository:
+        self._seen[unit.name] = sight
+        if sight.record and not sight.record.removed and sight.record.repository != self._repository:
             self._outlook.findings.append(_foreign(unit, sight.record))
             return sight.live
         self._outlook.sights[unit.name] = sight
         if sight.by_hand and not self._repairs:
             self._outlook.reported.add(unit.name)
         return sight.live
+
+    def _watched(self, unit: Unit, view: View) -> LiveState:
+        """How a stack does where only its engine can be asked; that all is as it should be cannot be known."""
+        sight = watch(unit, view, self._resolved(unit))
+        self._claim(unit, sight.project)
+        self._note([unit.name], "its deployment record cannot be read over TLS")
+        live = sight.live
+        return replace(live, effect=Change.UNKNOWN) if live.effect is Change.UNCHANGED else live
 
     def _claim(self, unit: Unit, project: str) -> None:
         """Note whose the name of a project is: two stacks under one name would remove each other's containers."""
@@ -369,7 +453,7 @@ def _foreign(unit: Unit, record: Record) -> Finding:
         f" {record.repository or 'a repository without a remote'}",
         subject=unit.name,
         location=Location(unit.stack.path),
-        hint="give this stack another `name:`, or take the other one down first and remove its folder",
+        hint=f"give this stack another `name:`; or, if it moved here, run `sf docker adopt {unit.name}`",
     )
 
 

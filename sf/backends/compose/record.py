@@ -11,7 +11,8 @@ import io
 import json
 import secrets
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.compose.difference import field_name
@@ -71,6 +72,7 @@ class Record:
 
     ``complete``: it ended well; otherwise ``services`` are those of the last one that did. ``managed``: sha256 by
     path of every file that sf wrote below the project's folder. ``files``: its compose files, in their order.
+    ``removed``: it was taken down since, and of it only its files are left.
     """
 
     repository: str
@@ -85,6 +87,11 @@ class Record:
     services: Mapping[str, Deployed] = field(default_factory=dict)
     inactive: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    removed: bool = False
+
+    def taken_down(self) -> Record:
+        """The same once nothing of it runs any more. Bringing it up again is a first deployment."""
+        return replace(self, commit="", inputs="", complete=False, services={}, removed=True)
 
 
 def new_salt() -> str:
@@ -151,7 +158,15 @@ def _understand(document: dict[str, Any]) -> Record:
         for name, stated in document.pop("services").items()
     }
     inactive, files = tuple(document.pop("inactive")), tuple(document.pop("files"))
+    # A container that mounts its folder can write there, and what is listed here is removed one day.
+    if strays := [name for name in document["managed"] if not _is_below(name)]:
+        raise ValueError(strays)
     return Record(services=services, inactive=inactive, files=files, **document)
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\n" not in name
 
 
 def _sealed(value: Any, salt: str) -> str:
