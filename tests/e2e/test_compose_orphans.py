@@ -257,23 +257,6 @@ def test_a_commit_without_our_configuration_and_one_with_errors_take_nothing_dow
     assert projects(engine) == ["notes", "other"]
 
 
-def test_more_than_nine_orphans_are_counted_right(estate: Estate, engine: Engine) -> None:
-    names = [f"s{number:02}" for number in range(12)]
-    estate.commit({path: text for name in names for path, text in stack("bench", name).items()})
-    estate.commit(stack("bench", "other"))
-    assert estate.reconcile(repository=MINE).error is None
-    for name in names:
-        estate.repository.git("rm", "-rq", f"docker-compose/bench/{name}")
-    estate.repository.commit({}, "without all of them")
-    estate.settings |= {**ALLOWED, "SF_CONFIG_DOCKER__DRIFT__ORPHAN_THRESHOLD": "11"}
-    run = estate.reconcile(repository=MINE)
-    assert "12 are more than `docker.drift.orphan_threshold` allows (11)" in codes(run)["orphans-reported"]
-    assert len(projects(engine)) == 13
-    estate.settings["SF_CONFIG_DOCKER__DRIFT__ORPHAN_THRESHOLD"] = "12"
-    assert estate.reconcile(repository=MINE).error is None
-    assert projects(engine) == ["other"]
-
-
 def test_what_others_deployed_is_nobodys_orphan_here(deployed: Estate, engine: Engine) -> None:
     deployed.settings |= ALLOWED
     engine.docker(

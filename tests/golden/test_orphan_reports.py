@@ -17,14 +17,21 @@ from sf.backends.compose.side import Side, Unit
 from sf.backends.compose.stack import Kind, Stack
 from sf.backends.compose.tree import Folder
 from sf.console import unstyled
-from sf.models import ActionResult, Change, LifecyclePlan, LifecycleResult, ObjectChange, Record
+from sf.models import (
+    ActionResult,
+    Change,
+    Finding,
+    LifecyclePlan,
+    LifecycleResult,
+    ObjectChange,
+    Record,
+    Severity,
+)
 from sf.report import FORMATS, terminal
 from sf.tools.docker import Container
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sf.models import Finding
 
 MINE = "github.com/acme/estate"
 TERMS = Terms(
@@ -175,3 +182,31 @@ def test_what_excludes_what(one: tuple[str, str, str], other: tuple[str, str, st
         Claim(kind=kind, value=value, service="a", address=address) for kind, value, address in (one, other)
     )
     assert (first.excludes(second), second.excludes(first)) == (clash, clash)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, []),
+        (5, []),
+        (6, ["6 are more than `docker.drift.orphan_threshold` allows (5)"]),
+        (12, ["12 are more than `docker.drift.orphan_threshold` allows (5)"]),
+    ],
+)
+def test_orphans_are_counted_right(number: int, said: list[str]) -> None:
+    assert doubts(TERMS, HEAD, (), repository=MINE, number=number, blind=()) == said
+
+
+def test_everything_that_speaks_against_it_is_named() -> None:
+    terms = with_terms(repository="github.com/acme/other", declared=False, confirmed=False)
+    error = Finding(code="x", severity=Severity.ERROR, message="x")
+    assert doubts(terms, Side(), [error], repository="", number=9, blind=["b", "a"]) == [
+        "the commit has no .stagefreight.yml",
+        "there is no stack at all below docker-compose",
+        "`docker.repository` is github.com/acme/other, and this repository is one without a remote",
+        "`docker.targets.selector` does not say which hosts take part",
+        "the plan has errors",
+        "a, b could not be seen",
+        "9 are more than `docker.drift.orphan_threshold` allows (5)",
+        "`prune` has to be confirmed by `sf reconcile --force`",
+    ]

@@ -108,7 +108,7 @@ def _wanted(  # noqa: PLR0917 - everything that is known of one service
     healths: Sequence[Health],
     edited: Sequence[str],
 ) -> ServiceState:
-    if not containers and desired.replicas:
+    if not containers and (desired.replicas or deployed is None):
         reason = _drift("it has no container") if deployed else _git("it was never deployed here")
         return ServiceState(change=_change(Change.ADD, name, [reason]))
     of_files = list(_edited(desired, edited))
