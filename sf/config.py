@@ -320,6 +320,9 @@ class SecretsConfig(Section):
     provider: Literal["sops"] = "sops"
     """Program that decrypts."""
 
+    at_rest: Literal["disk", "tmpfs"] = "disk"
+    """Where decrypted files that containers mount stand: on the host's disk, or in its memory until it reboots."""
+
 
 class DriftConfig(Section):
     """What happens to what runs otherwise than the repository says."""

@@ -502,7 +502,7 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
                 "selector": {"groups": ("docker_hosts",), "hosts": ("bench",)},
             },
             "iac": {"path": "stacks"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "tmpfs"},
             "drift": {
                 "tier2_action": "reconcile",
                 "images": True,
@@ -544,7 +544,7 @@ def test_defaults(section: str) -> None:
                 "selector": {"groups": (), "hosts": ()},
             },
             "iac": {"path": "docker-compose"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "disk"},
             "drift": {
                 "tier2_action": "report",
                 "images": False,
@@ -788,6 +788,7 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.targets.selector.hosts",
         "docker.iac.path",
         "docker.secrets.provider",
+        "docker.secrets.at_rest",
         "docker.drift.tier2_action",
         "docker.drift.images",
         "docker.drift.orphan_action",

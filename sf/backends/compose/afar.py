@@ -30,6 +30,9 @@ class TlsMachine:
         self.name = name
         self.engine = engine
 
+    def reach(self) -> None:
+        """As the protocol says; looking tells whether it answers."""
+
     def attach(self, socket: str) -> None:
         """As the protocol says: there is no other engine to choose."""
 
@@ -79,5 +82,12 @@ def watch(unit: Unit, view: View, model: Model) -> Sight:
         engine=view.machine.engine,
     )
     return Sight(
-        project=model.project, salt=salt, desired=desired, inactive=model.inactive, record=None, states=states
+        project=model.project,
+        salt=salt,
+        desired=desired,
+        inactive=model.inactive,
+        encrypted=model.encrypted,
+        at_rest="",
+        record=None,
+        states=states,
     )

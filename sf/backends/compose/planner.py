@@ -11,6 +11,7 @@ from sf.backends.compose.difference import compare
 from sf.backends.compose.images import check_tags, with_tags
 from sf.backends.compose.model import Unreadable
 from sf.backends.compose.orphans import Search, doubts, handle
+from sf.backends.compose.plaintext import in_memory
 from sf.backends.compose.renaming import renamings
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
 from sf.backends.compose.stack import required_stacks
@@ -80,8 +81,12 @@ class Planner:
         repairs: bool,
         asks_registries: bool,
         terms: Terms,
+        at_rest: str,
     ) -> None:
-        """`repairs`: whether what somebody changed on a host is put right, or only reported."""
+        """`repairs`: whether what somebody changed on a host is put right, or only reported.
+
+        `at_rest`: where plaintext of files that containers mount stands on a host.
+        """
         self._base = base
         self._head = head
         self._resolver = resolver
@@ -92,6 +97,7 @@ class Planner:
         self._asks_registries = asks_registries
         self._terms = terms
         self._tags: dict[str, dict[tuple[str, str], Tag]] = {}
+        self._at_rest = at_rest
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
         self._dependencies: dict[str, tuple[str, ...]] = {}
@@ -243,6 +249,8 @@ class Planner:
         assert unit is not None  # noqa: S101 - the name came from one of the two
         change, objects = self._declared(unit, old, new)
         live = self._live(new, views.get(new.host.name)) if new else None
+        if new:
+            self._tell_of_memory(new, change)
         kind = self._kind(unit, change, live)
         if live is None and change is Change.UNCHANGED:
             live = LiveState(effect=Change.UNKNOWN)
@@ -316,6 +324,17 @@ class Planner:
         self._note([unit.name], "its deployment record cannot be read over TLS")
         live = sight.live
         return replace(live, effect=Change.UNKNOWN) if live.effect is Change.UNCHANGED else live
+
+    def _tell_of_memory(self, unit: Unit, change: Change) -> None:
+        """Say what is lost when the host starts anew, where that is how plaintext is to be kept."""
+        sight = self._outlook.sights.get(unit.name)
+        if sight and sight.live.effect in _DEPLOYED:
+            encrypted: Mapping[str, str] = sight.encrypted
+        elif change in _DEPLOYED and (model := self._model(unit)):
+            encrypted = model.encrypted
+        else:
+            return
+        self._outlook.findings += in_memory(unit, encrypted, self._at_rest)
 
     def _claim(self, unit: Unit, project: str) -> None:
         """Note whose the name of a project is: two stacks under one name would remove each other's containers."""

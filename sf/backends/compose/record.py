@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from sf.backends.compose.ciphertext import places
 from sf.backends.compose.difference import field_name
 from sf.models import Problem, canonical_json, pretty_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sf.backends.compose.ciphertext import Place
     from sf.backends.compose.model import Model, Service
     from sf.backends.compose.tree import Folder
 
@@ -72,6 +74,7 @@ class Record:
 
     ``complete``: it ended well; otherwise ``services`` are those of the last one that did. ``managed``: sha256 by
     path of every file that sf wrote below the project's folder. ``files``: its compose files, in their order.
+    ``encrypted``: the use of each file that was decrypted, and ``at_rest`` where those that are mounted stand.
     ``removed``: it was taken down since, and of it only its files are left.
     """
 
@@ -87,11 +90,30 @@ class Record:
     services: Mapping[str, Deployed] = field(default_factory=dict)
     inactive: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    encrypted: Mapping[str, str] = field(default_factory=dict)
+    at_rest: str = ""
     removed: bool = False
 
     def taken_down(self) -> Record:
-        """The same once nothing of it runs any more. Bringing it up again is a first deployment."""
-        return replace(self, commit="", inputs="", complete=False, services={}, removed=True)
+        """The same once nothing of it runs any more, and what was decrypted for it is gone.
+
+        Bringing it up again is a first deployment.
+        """
+        return replace(
+            self,
+            commit="",
+            inputs="",
+            complete=False,
+            managed={name: digest for name, digest in self.managed.items() if name not in self.encrypted},
+            services={},
+            encrypted={},
+            removed=True,
+        )
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Where the plaintext of each encrypted file stands."""
+        return places(self.encrypted, self.at_rest)
 
 
 def new_salt() -> str:
@@ -159,7 +181,7 @@ def _understand(document: dict[str, Any]) -> Record:
     }
     inactive, files = tuple(document.pop("inactive")), tuple(document.pop("files"))
     # A container that mounts its folder can write there, and what is listed here is removed one day.
-    if strays := [name for name in document["managed"] if not _is_below(name)]:
+    if strays := [name for name in [*document["managed"], *document["encrypted"]] if not _is_below(name)]:
         raise ValueError(strays)
     return Record(services=services, inactive=inactive, files=files, **document)
 

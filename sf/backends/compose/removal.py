@@ -126,21 +126,29 @@ class Removal:
     def _message(self, orphan: Orphan, view: View) -> bytes:
         record = orphan.record
         assert record is not None  # noqa: S101 - an orphan without a record is only reported
+        gone = set(record.managed) - _kept(orphan, view) if self._prunes else set()
+        # Plaintext goes with what it was decrypted for.
+        lines = "".join(f"{name}\n" for name in sorted(gone | set(record.encrypted)))
+        members = {"gone": (lines.encode("utf-8", "surrogateescape"), 0o600)}
         if not self._prunes:
-            return pack({"record.json": (record_document(record.taken_down()), 0o600)})
-        kept = view.edited(orphan.project)
-        gone = "".join(f"{name}\n" for name in sorted(record.managed) if name not in kept)
-        return pack({"gone": (gone.encode("utf-8", "surrogateescape"), 0o600)})
+            members["record.json"] = (record_document(record.taken_down()), 0o600)
+        return pack(members)
 
     def _summary(self, orphan: Orphan, view: View) -> str:
         parts = [f"removed {', '.join(orphan.services)}" if orphan.services else "nothing of it ran"]
         if self._prunes:
-            kept = view.edited(orphan.project)
+            kept = _kept(orphan, view)
             parts.append(
-                f"its files are gone, but for what was changed on the host: {', '.join(kept)}"
+                f"its files are gone, but for what was changed on the host: {', '.join(sorted(kept))}"
                 if kept
                 else "its files are gone"
             )
         if orphan.volumes:
             parts.append(f"its volumes stay: {', '.join(orphan.volumes)}")
         return "; ".join(parts)
+
+
+def _kept(orphan: Orphan, view: View) -> set[str]:
+    """What somebody changed on the host, and is not removed; plaintext is."""
+    encrypted = orphan.record.encrypted if orphan.record else {}
+    return {name for name in view.edited(orphan.project) if name not in encrypted}
