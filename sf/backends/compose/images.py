@@ -37,7 +37,12 @@ def check_tags(view: View) -> dict[tuple[str, str], Tag]:
     engine = view.machine.engine
     for project in sorted(view.records):
         for container in view.containers.get(project, ()):
-            reference = engine.image_reference(container.id)
+            try:
+                reference = engine.image_reference(container.id)
+            except Problem as problem:
+                # It may have gone since it was listed.
+                found[project, container.service] = Tag(container.image, None, problem.message)
+                continue
             if any(mark in reference for mark in _FIXED):
                 continue
             key = (reference, container.image)

@@ -66,11 +66,14 @@ class Reader:
         self._cache = cache
         self._inventories: dict[str, Inventory] = {}
 
-    def read(self, treeish: str) -> Side:
-        """What the tree `treeish` asks for. Raises `Problem` when its inventory cannot be read."""
+    def read(self, treeish: str, *, before: bool = False) -> Side:
+        """What the tree `treeish` asks for. Raises `Problem` when its inventory cannot be read.
+
+        With `before` hosts that stand in the configuration are those of the tree's own.
+        """
         tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
         stacks = find_stacks(tree, self._config.iac.path)
-        inventory = self._inventory(tree)
+        inventory = self._inventory(tree, before=before)
         selector = self._config.targets.selector
         selected = inventory.select(selector.groups, selector.hosts)
         units: dict[str, Unit] = {}
@@ -98,7 +101,7 @@ class Reader:
     def read_before(self, treeish: str) -> Side:
         """As `read`, for the state before: one that cannot be read asks for nothing, and a finding says so."""
         try:
-            return self.read(treeish)
+            return self.read(treeish, before=True)
         except Problem as problem:
             finding = Finding(
                 code=BASE_UNREADABLE,
@@ -122,14 +125,15 @@ class Reader:
         file = tree.file(path)
         return tree.content(file) if file else None
 
-    def _inventory(self, tree: Tree) -> Inventory:
+    def _inventory(self, tree: Tree, *, before: bool) -> Inventory:
         targets = self._config.targets
         if targets.is_local:
             return implicit()
         if targets.source == "docker-context":
             return context_inventory(read_contexts(self._context.environ))
         if targets.source == "inline":
-            return state_inventory(self._stated_hosts(tree), FILE_NAME)
+            hosts = self._stated_before(tree) if before else targets.hosts
+            return state_inventory(hosts, FILE_NAME)
         source = gather(tree, self._config.targets.inventory)
         if source.identity not in self._inventories:
             count = len(self._inventories)
@@ -147,11 +151,11 @@ class Reader:
             )
         return self._inventories[source.identity]
 
-    def _stated_hosts(self, tree: Tree) -> Mapping[str, Mapping[str, Any]]:
-        """The hosts as the configuration in `tree` states them: a pull request may change them."""
+    def _stated_before(self, tree: Tree) -> Mapping[str, Mapping[str, Any]]:
+        """The hosts of the configuration in `tree`: what a pull request adds to them is not followed."""
         file = tree.file(FILE_NAME)
         if file is None:
-            return self._config.targets.hosts
+            return {}
         return load_config(tree.content(file), environ=self._context.environ).docker.targets.hosts
 
     def _hosts(self, stack: Stack, inventory: Inventory, findings: list[Finding]) -> tuple[str, ...]:
