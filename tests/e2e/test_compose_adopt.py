@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sf.models import Outcome
-from tests.cli.command import Command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from tests.cli.command import Command
     from tests.estates import Estate
     from toolchain.hosts import Hosts
 
@@ -21,24 +19,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow]
 PLAIN = "services: {one: {image: 'busybox:1.36', command: [sleep, '1000'], stop_grace_period: 0s}}\n"
 
 
-def command(fleet: Estate, hosts: Hosts, tmp_path: Path) -> Command:
-    """`sf` as a process, with the environment of `fleet`."""
-    environ = {name: value for name, value in fleet.environ.items() if name not in {"TMPDIR", "HOME"}}
-    root = tmp_path / "command"
-    root.mkdir()
-    sf = Command(root, environ.pop("PATH"), **environ)
-    # The paths of sockets are to be short.
-    sf.runtime = hosts.key.parent / "a"
-    sf.runtime.mkdir(exist_ok=True)
-    sf.environ |= {
-        "XDG_RUNTIME_DIR": str(sf.runtime),
-        "SF_CONFIG_DOCKER__STACK_DIR": str(fleet.stack_dir),
-    }
-    return sf
-
-
 def test_a_stack_of_another_repository_is_left_alone_until_it_is_adopted(
-    fleet: Estate, hosts: Hosts, tmp_path: Path
+    fleet: Estate, hosts: Hosts, real: Command
 ) -> None:
     one, two = "git.example.com/acme/one", "git.example.com/acme/two"
     fleet.commit({"pair/plain/compose.yaml": PLAIN})
@@ -50,8 +32,7 @@ def test_a_stack_of_another_repository_is_left_alone_until_it_is_adopted(
     refused = fleet.reconcile(repository=two)
     assert "sf docker adopt alpha/renamed" in str(refused.plan.findings[0].hint)  # type: ignore[union-attr]
 
-    sf = command(fleet, hosts, tmp_path)
-    root = fleet.repository.root
+    sf, root = real, fleet.repository.root
     done = sf("docker", "adopt", "alpha/renamed", cwd=root)
     assert done.code == 0, done
     assert done.out == (
@@ -76,10 +57,9 @@ def test_a_stack_of_another_repository_is_left_alone_until_it_is_adopted(
     assert hosts["alpha"].engine.docker("ps", "--quiet") == before
 
 
-def test_what_cannot_be_adopted_is_told(fleet: Estate, hosts: Hosts, tmp_path: Path) -> None:
+def test_what_cannot_be_adopted_is_told(fleet: Estate, hosts: Hosts, real: Command) -> None:
     fleet.commit({"alpha/plain/compose.yaml": PLAIN})
-    sf = command(fleet, hosts, tmp_path)
-    root = fleet.repository.root
+    sf, root = real, fleet.repository.root
     sf("docker", "adopt", "alpha/plain", cwd=root).refuses(
         14, "plan: this repository has no name to adopt under: it has no remote", "git remote add origin URL"
     )

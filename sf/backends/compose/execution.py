@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sf.backends.compose.deploy import Deployment
     from sf.backends.compose.fleet import Fleet
-    from sf.backends.compose.planner import Outlook
+    from sf.backends.compose.outlook import Outlook
     from sf.backends.compose.removal import Removal
     from sf.backends.compose.side import Side
     from sf.models import Event, LifecyclePlan, PlannedAction

@@ -13,11 +13,13 @@ from sf.backends.compose.execution import Execution
 from sf.backends.compose.fleet import Fleet
 from sf.backends.compose.hosts import LocalMachine, SshMachine
 from sf.backends.compose.kept import KeptModels
+from sf.backends.compose.lookout import PULL_REQUEST
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
 from sf.backends.compose.orphans import Terms
+from sf.backends.compose.outlook import Outlook
 from sf.backends.compose.plaintext import Plaintexts
-from sf.backends.compose.planner import PULL_REQUEST, Outlook, Planner
+from sf.backends.compose.planner import Planner
 from sf.backends.compose.removal import Removal
 from sf.backends.compose.side import Reader, Side
 from sf.cache import Cache, cache_folder
