@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sf.backends.compose.live import Sight, View
     from sf.backends.compose.record import Record
-    from sf.backends.compose.side import Side
+    from sf.backends.compose.side import Side, Unit
     from sf.tools.docker import Container
 
 _LEFT_OVER: Final = "left over"
@@ -137,9 +137,13 @@ class Search:
     def _message(self, host: str, record: Record | None) -> str:
         if record is None:
             return "it stands where sf deploys to, and no stack of the repository is that project"
-        elsewhere = self._elsewhere(host, record)
-        if elsewhere:
-            return f"{record.stack} was deployed here, and is for {', '.join(elsewhere)} now; volumes do not move"
+        # Many hosts may have a stack of one name: only one that is new there can be this one.
+        if now := [
+            unit.host.name
+            for unit in self._elsewhere(host, record)
+            if unit.stack.path == record.stack or not self._runs(unit)
+        ]:
+            return f"{record.stack} was deployed here, and is for {', '.join(now)} now; volumes do not move"
         return f"it was deployed from {record.stack}, which is not for {host} any more"
 
     def _held(self, host: str, record: Record | None) -> str:
@@ -150,22 +154,18 @@ class Search:
         name = posixpath.basename(record.stack)
         if f"{host}/{name}" in self._head.units and f"{host}/{name}" not in self._sights:
             return f"{host} still has a stack {name}, whose project is not known"
-        new = [other for other in self._elsewhere(host, record) if not self._runs(f"{other}/{name}")]
-        if new:
+        if new := [unit.host.name for unit in self._elsewhere(host, record) if not self._runs(unit)]:
             return f"this run is the first that brings it up on {', '.join(new)}"
         return ""
 
-    def _elsewhere(self, host: str, record: Record) -> list[str]:
-        """The other hosts that a stack of the same name is for now."""
+    def _elsewhere(self, host: str, record: Record) -> list[Unit]:
+        """The stacks of the same name that other hosts have."""
         name = posixpath.basename(record.stack)
-        return [
-            unit.host.name
-            for unit in self._head.units.values()
-            if unit.stack.name == name and unit.host.name != host
-        ]
+        units = self._head.units.values()
+        return [unit for unit in units if unit.stack.name == name and unit.host.name != host]
 
-    def _runs(self, unit: str) -> bool:
-        sight = self._sights.get(unit)
+    def _runs(self, unit: Unit) -> bool:
+        sight = self._sights.get(unit.name)
         return sight is not None and sight.record is not None and sight.record.complete
 
 
