@@ -358,6 +358,9 @@ def plan(edge: Edge, /, **options: Any) -> int:
     metavar="NAMESPACE/NAME",
     help="Reconcile this Kustomization and nothing else (mode gitops). Can be repeated.",
 )
+@click.option(
+    "--force", is_flag=True, help="Confirm what the configuration wants confirmed: pruning orphaned stacks."
+)
 @click.pass_obj
 def reconcile(edge: Edge, /, *, dry_run: bool, **options: Any) -> int:
     """Plan, then do what the plan says."""
@@ -391,6 +394,7 @@ def _lifecycle(
     change_digest: str = "",
     everything: bool = False,
     only: tuple[str, ...] = (),
+    force: bool = False,
 ) -> int:
     from sf import cleanup as leftovers  # noqa: PLC0415 - start-up time
     from sf import session as sessions  # noqa: PLC0415 - start-up time
@@ -398,6 +402,7 @@ def _lifecycle(
     leftovers.remember(edge.environ)
     session = edge.session()
     config, context = sessions.load(session, dry_run=dry_run, base=base, head=head)
+    context.force = force
     context.approval = sessions.approval(plan_file, change_digest)
     sessions.select(config, context, everything=everything, only=only)
     sessions.run(session, config, context, sessions.Printing(out_dir=out_dir, output=output, diffs=diffs))
@@ -519,6 +524,24 @@ def docker_trust(edge: Edge, hosts: tuple[str, ...]) -> None:
     )
     edge.console.document(document["lines"])
     edge.console.note("compare these keys with those on the machines before you commit them")
+
+
+@docker.command("adopt")
+@click.argument("stacks", nargs=-1, required=True, metavar="HOST/STACK...")
+@click.pass_obj
+def docker_adopt(edge: Edge, stacks: tuple[str, ...]) -> None:
+    """Take over stacks that another repository deployed.
+
+    Writes this repository's name into their records on the hosts and prints what it wrote. Nothing that runs is
+    touched: the next run deploys them from here.
+    """
+    from sf import session as sessions  # noqa: PLC0415 - start-up time
+    from sf.backends.compose.adoption import adopt  # noqa: PLC0415 - start-up time
+
+    document = sessions.inspect(
+        edge.session(), "docker", lambda config, context: adopt(config, context, stacks)
+    )
+    edge.console.document("".join(f"{line}\n" for line in document["lines"]))
 
 
 @docker.command("inspect")

@@ -292,21 +292,46 @@ class SelectorConfig(Section):
     groups: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Groups of the inventory whose hosts take part. Left out, all hosts do."""
 
+    hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Hosts of the inventory that take part, beside those of the groups."""
+
+    def __bool__(self) -> bool:
+        return bool(self.groups or self.hosts)
+
 
 class TargetsConfig(Section):
     """Where the stacks run."""
 
-    source: Literal["ansible"] = "ansible"
-    """Kind of inventory."""
+    source: Literal["ansible", "inline", "docker-context"] = "ansible"
+    """Where the hosts stand: in the file `inventory`, below `hosts`, or in the contexts of the docker command."""
 
     inventory: RepositoryPath = ""
     """Inventory file in the repository. Left out, stacks are for the local Docker Engine."""
 
+    hosts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Hosts by name, each with the facts that an inventory would have, and its `groups`."""
+
     selector: SelectorConfig = SelectorConfig()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether there is no inventory, so that this machine is the only host."""
+        return self.source == "ansible" and not self.inventory
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether it says which hosts take part, as opposed to whatever the inventory happens to hold."""
+        return self.is_local or self.source == "inline" or bool(self.selector)
+
     @model_validator(mode="after")
-    def _groups_need_an_inventory(self) -> TargetsConfig:
-        if self.selector.groups and not self.inventory:
+    def _fit_together(self) -> TargetsConfig:
+        if self.source == "inline" and not self.hosts:
+            raise ValueError("has the source `inline`, but no `hosts`")
+        if self.source != "inline" and self.hosts:
+            raise ValueError(f"has `hosts`, but the source is `{self.source}` and not `inline`")
+        if self.source != "ansible" and self.inventory:
+            raise ValueError(f"has an `inventory`, but the source is `{self.source}` and not `ansible`")
+        if self.is_local and self.selector:
             raise ValueError("selects groups, but has no `inventory` to find them in")
         return self
 
@@ -334,6 +359,9 @@ class DriftConfig(Section):
     tier2_action: Literal["report", "reconcile"] = "report"
     """What to do with a stack that was changed on its host."""
 
+    images: Switch = False
+    """Whether to ask registries if image tags moved. What moved is then pulled and brought up."""
+
     orphan_action: Literal["report", "down", "prune"] = "report"
     """What to do with a stack that is gone from the repository: report it, stop it, or also remove its files."""
 
@@ -358,6 +386,9 @@ class DockerConfig(Section):
 
     backend: str = "compose"
     """The program that runs the stacks."""
+
+    repository: str = ""
+    """Identity of this repository, such as `github.com/acme/estate`. Without it, orphans are only reported."""
 
     targets: TargetsConfig = TargetsConfig()
     iac: IacConfig = IacConfig()
@@ -660,6 +691,7 @@ _EXPECTED: Final = MappingProxyType(
         "greater_than_equal": "{ge} or more",
         "tuple_type": "a list",
         "model_type": "a mapping",
+        "dict_type": "a mapping",
     }
 )
 
@@ -711,8 +743,8 @@ def _section(field: FieldInfo) -> type[Section] | None:
 def _model(keys: Sequence[str | int]) -> type[BaseModel]:
     model: type[BaseModel] = Config
     for key in keys:
-        section = _section(model.model_fields[str(key)])
-        model = section or model
+        field = model.model_fields.get(str(key))
+        model = (_section(field) if field else None) or model
     return model
 
 
@@ -801,6 +833,7 @@ def _type_name(model: type[BaseModel], name: str) -> str:
         "boolean": "`true` or `false`",
         "integer": "whole number",
         "array": "list of text",
+        "object": "mapping",
     }
     return words[schema["type"]]
 
@@ -808,8 +841,8 @@ def _type_name(model: type[BaseModel], name: str) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.default
-    if value in ("", ()):
+    value = field.get_default(call_default_factory=True)
+    if value in ("", (), {}):
         return ""
     if isinstance(value, float):
         return f"`{int(value // 60)}m`"

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.compose.backend import ComposeBackend
@@ -17,7 +18,7 @@ from sf.runtime import InvokerType, LifecycleError, RuntimeContext, register, re
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sf.config import Config
     from sf.models import ActionResult, Event, LifecyclePlan, LifecycleResult, PlannedAction
@@ -35,6 +36,12 @@ all:
   children:
     pair: {hosts: {bench: {}, remote: {}}}
     away: {hosts: {remote: {}}}
+    here: {hosts: {bench: {}}}
+"""
+LARGE: Final = """\
+services:
+  web: &web {{image: "busybox:1.36", scale: 0, ports: ["{port}:80"], volumes: ["./files:/files:ro"]}}
+  worker: {{<<: *web, ports: [], environment: {{PORT: "{port}"}}}}
 """
 # Where ansible-inventory is: beside the interpreter of the tests, or wherever the machine has it.
 SEARCH_PATH: Final = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"  # noqa: TID251
@@ -92,8 +99,8 @@ class Estate:
         return load_config(data, environ={**settings, **self.settings})
 
     def context(self, *, dry_run: bool = True, **about: Any) -> RuntimeContext:
-        """`about`: fields of the CI context, and ``base``, ``head``, ``approval`` and ``environ`` of the run."""
-        run = {name: about.pop(name) for name in ("base", "head", "approval") if name in about}
+        """`about`: fields of the CI context, and ``environ`` and some other fields of the run's own."""
+        run = {name: about.pop(name) for name in ("base", "head", "approval", "force") if name in about}
         environ = {**self.environ, **about.pop("environ", {})}
         defaults = {"provider": Provider.LOCAL, "event": EventKind.UNKNOWN, "trust": Trust.TRUSTED}
         ci = CIContext(**{**defaults, **about})
@@ -149,3 +156,21 @@ class Estate:
 
     def reconcile(self, **about: Any) -> Run:
         return self.run(dry_run=False, **about)
+
+
+def large_estate(
+    hosts: Sequence[str], stacks: int, *, facts: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """The files of an estate: `stacks` stacks, the first of them for the group ``every``, the others in turn.
+
+    Nothing of them ever runs, so that many can be brought up: they have no containers.
+    """
+    listed = "".join(f"    {host}: {{{facts.get(host, '')}}}\n" for host in hosts)
+    members = ", ".join(f"{host}: {{}}" for host in hosts)
+    files = {"inventory.yml": f"all:\n  hosts:\n{listed}  children:\n    every: {{hosts: {{{members}}}}}\n"}
+    for number in range(stacks):
+        scope = hosts[number % len(hosts)] if number else "every"
+        folder = f"docker-compose/{scope}/s{number:03}"
+        files[f"{folder}/compose.yaml"] = LARGE.format(port=20000 + number)
+        files[f"{folder}/files/text"] = f"{number}\n"
+    return files

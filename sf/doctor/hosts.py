@@ -18,7 +18,7 @@ _NAME = "hosts"
 def hosts(settings: Settings) -> tuple[Check, Use]:
     """What the inventory at HEAD says, and what it makes programs needed for."""
     config = settings.config
-    if not config.docker.targets.inventory:
+    if config.docker.targets.is_local:
         return Check(name=_NAME, passed=True, detail="this machine"), Use(config=config, local=True)
     try:
         _, side = Run(settings.config, settings.context).read_commit("HEAD")
@@ -27,7 +27,7 @@ def hosts(settings: Settings) -> tuple[Check, Use]:
     known = side.inventory.hosts.values()
     distant = sum(not host.local for host in known)
     use = Use(config=config, distant=distant > 0, local=distant < len(known))
-    detail = f"{len(known)} in {config.docker.targets.inventory}, {distant} of them over ssh"
+    detail = f"{len(known)} in {side.inventory.source}, {distant} of them over ssh"
     if distant and not config.docker.ssh.known_hosts:
         return Check(
             name=_NAME,

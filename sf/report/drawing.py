@@ -239,11 +239,16 @@ def _host_lines(host: Document, stacks: Sequence[Document]) -> Iterator[str]:
 
 
 def _address(host: Document) -> str:
+    """How it is reached, and with what."""
     if host["local"]:
-        return "this machine"
-    user = f"{one_line(host['user'])}@" if host["user"] else ""
+        return "this machine" + (f" at {one_line(host['socket'])}" if host.get("socket") else "")
+    if host.get("engine"):
+        return f"{one_line(host['engine'])}, to look at only"
+    user = f"{host['user']}@" if host["user"] else ""
     port = f":{host['port']}" if host["port"] else ""
-    return f"{user}{one_line(host['address'])}{port}"
+    facts = [f"with the key {host['key_file']}"] if host.get("key_file") else []
+    facts += [f"{name} {value}" for name, value in host.get("ssh_options", [])]
+    return ", ".join(map(one_line, [f"{user}{host['address'] or host['name']}{port}", *facts]))
 
 
 def _stack_line(stack: Document) -> str:

@@ -89,7 +89,8 @@ class RuntimeContext:
     `config_file` is where the configuration comes from, relative to the root unless it is outside of it. A plan
     that is not what `approval` says is refused before anything is executed. What `steering` holds was found out
     about the configuration, and makes what is behind its credentials unknown. A run is for what changed, unless it
-    is for `everything` or for `only` the units of these names.
+    is for `everything` or for `only` the units of these names. `force` confirms what the configuration wants
+    confirmed.
     """
 
     ci: CIContext
@@ -110,6 +111,7 @@ class RuntimeContext:
     only: tuple[str, ...] = ()
     config_file: str = FILE_NAME
     steering: tuple[Finding, ...] = field(default=(), init=False)
+    force: bool = False
     plan: LifecyclePlan | None = field(default=None, init=False)
     result: LifecycleResult | None = field(default=None, init=False)
     emit: Callable[[Event], None] = field(default=lambda _event: None, init=False)

@@ -240,20 +240,37 @@ def up_command(
     ]
 
 
+def down_command(project: str) -> list[str]:
+    """What stops and removes the containers and networks of `project`; its volumes and images stay.
+
+    Named alone, a project is what its containers' labels say: no file of it is read, which may be gone or broken.
+    """
+    return ["docker", "compose", "--project-name", project, "down", "--remove-orphans"]
+
+
 def explain(completed: Completed, folder: Path) -> str:
-    """Why compose failed, in its own words, without the place where the files stood."""
-    return explain_lines(completed.stderr.splitlines(), folder, completed.code)
+    """Why compose failed, in its own words, without the place where the files stood.
+
+    What it says of files may be several lines, such as the members of a circle of includes.
+    """
+    said = " ".join(filter(None, map(_sentence, completed.stderr.splitlines())))
+    return explain_lines([said], folder, completed.code)
 
 
 def explain_lines(lines: Sequence[str], folder: Path, code: int) -> str:
     """As `explain`, of all the lines that compose printed."""
     for line in reversed(lines):
-        log = _LOG_LINE.match(line)
-        if log and log["level"] == "warning":
-            continue
-        if sentence := (log["message"] if log else line).strip():
+        if sentence := _sentence(line):
             return sentence.replace(f"{folder}/", "").replace(str(folder), ".")
     return f"it ended with exit code {code} and said nothing"
+
+
+def _sentence(line: str) -> str:
+    """What `line` says; nothing when that is a warning."""
+    log = _LOG_LINE.match(line)
+    if log and log["level"] == "warning":
+        return ""
+    return (log["message"] if log else line).strip()
 
 
 def _unset(stderr: str) -> list[str]:

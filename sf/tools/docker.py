@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET: Final = Path("/var/run/docker.sock")
 PROJECT_LABEL: Final = "com.docker.compose.project"
+_FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
 _SERVICE_LABEL: Final = "com.docker.compose.service"
 _HASH_LABEL: Final = "com.docker.compose.config-hash"
 _ONE_OFF_LABEL: Final = "com.docker.compose.oneoff"
 _HOOK_LABEL: Final = "com.docker.compose.hook"
 # Seconds for one answer; a loaded engine may need a while to list hundreds of containers.
 _TIMEOUT: Final = 30
+_ANY_VERSION: Final = "1.44"
 # The engine mounts files of its own data directory into every container, whose paths hold the container's id.
 _OWN_FILES: Final = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\s")
 _HEALTH: Final = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
@@ -49,6 +51,11 @@ class Container:
     image: str
     config_hash: str
     labels: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        """Where its project was when compose made it, as a path on its machine."""
+        return self.labels.get(_FOLDER_LABEL, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +115,14 @@ class Engine:
                 projects.setdefault(container.project, []).append(container)
         return projects
 
+    def volumes(self) -> dict[str, list[str]]:
+        """The names of the volumes of every compose project, by project, in one request."""
+        listed = self._ask("volumes", filters={"label": PROJECT_LABEL}).get("Volumes") or []
+        projects: dict[str, list[str]] = {}
+        for volume in sorted(listed, key=lambda one: str(one.get("Name", ""))):
+            projects.setdefault(volume["Labels"][PROJECT_LABEL], []).append(str(volume["Name"]))
+        return projects
+
     def history(self, container: str) -> History:
         """The history of one container, for the price of one request."""
         document = self._ask("inspect_container", container)
@@ -119,6 +134,31 @@ class Engine:
             restarts=int(document.get("RestartCount", 0)),
             error=str(state.get("Error") or ""),
         )
+
+    def image_reference(self, container: str) -> str:
+        """The image of a container as it was asked for, such as ``nginx:1.29``."""
+        return str(self._ask("inspect_container", container).get("Config", {}).get("Image", ""))
+
+    def image_digests(self, image: str) -> frozenset[str]:
+        """The digests under which registries gave out the image with this id; none for one that was built here."""
+        named = self._ask("inspect_image", image).get("RepoDigests") or []
+        return frozenset(str(name).rpartition("@")[2] for name in named)
+
+    def registry_digest(self, reference: str) -> str:
+        """The digest that the registry has for `reference` now, which the engine asks.
+
+        Raises `Problem` also when the registry does not answer, or has no such image.
+        """
+        import docker.errors  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
+
+        try:
+            client: Any = self._client
+            answer = client.inspect_distribution(reference)
+        except docker.errors.APIError as error:
+            raise Problem(f"the registry cannot be asked: {error.explanation or error}") from error
+        except _sdk_errors() as error:
+            raise self._silent(error) from error
+        return str(answer.get("Descriptor", {}).get("digest", ""))
 
     def last_order(self, container: str) -> str:
         """What the container was last told, as far as the engine remembers: start, stop, kill, or nothing.
@@ -212,6 +252,41 @@ class Engine:
             f"the Docker Engine of this machine does not answer: {_innermost(error)}",
             hint="start it, let this user use its socket, or say where that is: DOCKER_HOST=unix:///…/docker.sock",
         )
+
+
+class TlsEngine(Engine):
+    """An engine at a ``tcp://`` address, which asks for a certificate: the one in the folder `certificates`."""
+
+    def __init__(self, address: str, certificates: Path, *, host: str) -> None:
+        super().__init__(certificates / "key.pem", host=host)
+        self._address = address
+        self._certificates = certificates
+
+    @cached_property
+    def _client(self) -> APIClient:
+        try:
+            # Finding the version out is left to a client of its own, because the SDK's way to do it is open to
+            # the environment: REQUESTS_CA_BUNDLE would replace the authority, and a proxy would stand between.
+            with self._speaking(_ANY_VERSION) as first:
+                version = str(first.version(api_version=False)["ApiVersion"])
+            return self._speaking(version)
+        except _sdk_errors() as error:
+            raise self._silent(error) from error
+
+    def _speaking(self, version: str) -> APIClient:
+        from docker import APIClient  # noqa: PLC0415, TID251 - the SDK takes 0.2 s to import
+        from docker.tls import TLSConfig  # noqa: PLC0415, TID251 - as above
+
+        cert, key, authority = (str(self._certificates / name) for name in ("cert.pem", "key.pem", "ca.pem"))
+        tls = TLSConfig(client_cert=(cert, key), ca_cert=authority, verify=True)
+        client = APIClient(base_url=self._address, version=version, timeout=_TIMEOUT, tls=tls)
+        client.trust_env = False
+        return client
+
+
+def certificate_folder(environ: Mapping[str, str]) -> str:
+    """Where the docker command has the files for TLS."""
+    return environ.get("DOCKER_CERT_PATH") or f"{environ.get('HOME', '/nonexistent')}/.docker"
 
 
 def is_shared(folder: Path, mounts: list[dict[str, Any]]) -> bool:

@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "gitops impact",
     "docker",
     "docker inspect",
+    "docker adopt",
     "docker trust",
     "config",
     "config schema",

@@ -289,7 +289,7 @@ def test_the_estate_is_described_without_a_host(paper: Estate) -> None:
     document = paper.document()
     assert document["schema"] == "sf.estate/v1"
     assert [(one["name"], one["local"], one["groups"]) for one in document["hosts"]] == [
-        ("bench", True, ["all", "pair"]),
+        ("bench", True, ["all", "here", "pair"]),
         ("remote", False, ["all", "away", "pair"]),
     ]
     assert [(one["host"], one["stack"], one["project"]) for one in document["stacks"]] == [

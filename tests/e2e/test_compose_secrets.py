@@ -291,3 +291,33 @@ def test_a_run_that_is_killed_leaves_plaintext_nowhere_but_where_it_is_to_stay(
     assert in_memory(alpha) == []
     assert vault.deploy().error is None
     assert said(alpha).startswith("token-of-app level-of-env\n")
+
+
+@pytest.mark.parametrize("at_rest", ["disk", "tmpfs"])
+@pytest.mark.parametrize("action", ["down", "prune"])
+def test_a_stack_that_is_taken_down_leaves_no_plaintext(
+    vault: Vault, hosts: Hosts, at_rest: str, action: str
+) -> None:
+    alpha, estate = hosts["alpha"], vault.estate
+    estate.settings |= {
+        "SF_CONFIG_DOCKER__SECRETS__AT_REST": at_rest,
+        "SF_CONFIG_DOCKER__REPOSITORY": "git.example.com/acme/estate",
+        "SF_CONFIG_DOCKER__TARGETS__SELECTOR__GROUPS": "[web]",
+        "SF_CONFIG_DOCKER__DRIFT__ORPHAN_ACTION": action,
+    }
+    plain = "services: {one: {image: 'busybox:1.36', command: [sleep, '1000'], stop_grace_period: 0s}}\n"
+    estate.commit({"alpha/plain/compose.yaml": plain})
+    vault.commit()
+    assert vault.deploy(repository="git.example.com/acme/estate").error is None
+    (alpha.stacks / "app/data/own").write_text("kept")
+    (alpha.stacks / "app/compose.yaml").write_text("by hand")
+    estate.repository.git("rm", "-rq", "docker-compose/alpha/app")
+    estate.commit({})
+    # No key is needed for it.
+    run = estate.reconcile(repository="git.example.com/acme/estate", force=True)
+    assert run.error is None
+    assert run.ended("alpha/app").outcome is Outcome.DONE
+    assert holding(alpha.files / "opt") == {}
+    assert in_memory(alpha) == []
+    left = {path.name for path in (alpha.stacks / "app").rglob("*") if path.is_file() or path.is_symlink()}
+    assert left - {"record.json", "content.json"} == {"own", "compose.yaml"}

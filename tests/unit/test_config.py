@@ -170,8 +170,8 @@ PROBLEMS: list[tuple[str, bytes | None, list[tuple[str, str]]]] = [
             (
                 ".stagefreight.yml:6:3: `docker.source-root` is not a key that exists",
                 (
-                    "the keys here are `backend`, `targets`, `iac`, `secrets`, `drift`, `ssh`, `stack_dir`, `env`,"
-                    " `scripts`, `concurrency`"
+                    "the keys here are `backend`, `repository`, `targets`, `iac`, `secrets`, `drift`, `ssh`,"
+                    " `stack_dir`, `env`, `scripts`, `concurrency`"
                 ),
             ),
             (
@@ -240,7 +240,10 @@ PROBLEMS: list[tuple[str, bytes | None, list[tuple[str, str]]]] = [
                 "without the key it is `sops`",
             ),
             (
-                ".stagefreight.yml:7:21: `docker.targets.source` must be `ansible`, not the text `ansibel`",
+                (
+                    ".stagefreight.yml:7:21: `docker.targets.source` must be `ansible`, `inline` or"
+                    " `docker-context`, not the text `ansibel`"
+                ),
                 "did you mean `ansible`?",
             ),
             (
@@ -265,6 +268,42 @@ PROBLEMS: list[tuple[str, bytes | None, list[tuple[str, str]]]] = [
                 "",
             )
         ],
+    ),
+    (
+        "an inline inventory without hosts",
+        in_section("docker", "targets:\n  source: inline"),
+        [(".stagefreight.yml:5:5: `docker.targets` has the source `inline`, but no `hosts`", "")],
+    ),
+    (
+        "hosts beside another inventory",
+        in_section("docker", "targets:\n  inventory: hosts\n  hosts: {a: {}}"),
+        [
+            (
+                (
+                    ".stagefreight.yml:5:5: `docker.targets` has `hosts`, but the source is `ansible` and not"
+                    " `inline`"
+                ),
+                "",
+            )
+        ],
+    ),
+    (
+        "an inventory beside contexts",
+        in_section("docker", "targets:\n  source: docker-context\n  inventory: hosts"),
+        [
+            (
+                (
+                    ".stagefreight.yml:5:5: `docker.targets` has an `inventory`, but the source is"
+                    " `docker-context` and not `ansible`"
+                ),
+                "",
+            )
+        ],
+    ),
+    (
+        "hosts that are no mappings",
+        in_section("docker", "targets:\n  source: inline\n  hosts: {a: here}"),
+        [(".stagefreight.yml:6:16: `docker.targets.hosts.a` must be a mapping, not the text `here`", "")],
     ),
     (
         "paths out of the repository",
@@ -456,15 +495,18 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
     assert config.model_dump(include={"docker", "deadlines"}) == {
         "docker": {
             "backend": "compose",
+            "repository": "github.com/acme/estate",
             "targets": {
                 "source": "ansible",
                 "inventory": "ansible/inventory.yml",
-                "selector": {"groups": ("docker_hosts",)},
+                "hosts": {},
+                "selector": {"groups": ("docker_hosts",), "hosts": ("bench",)},
             },
             "iac": {"path": "stacks"},
             "secrets": {"provider": "sops", "at_rest": "tmpfs"},
             "drift": {
                 "tier2_action": "reconcile",
+                "images": True,
                 "orphan_action": "prune",
                 "orphan_threshold": 0,
                 "prune_requires_confirmation": False,
@@ -498,11 +540,18 @@ def test_defaults(section: str) -> None:
         },
         "docker": {
             "backend": "compose",
-            "targets": {"source": "ansible", "inventory": "", "selector": {"groups": ()}},
+            "repository": "",
+            "targets": {
+                "source": "ansible",
+                "inventory": "",
+                "hosts": {},
+                "selector": {"groups": (), "hosts": ()},
+            },
             "iac": {"path": "docker-compose"},
             "secrets": {"provider": "sops", "at_rest": "disk"},
             "drift": {
                 "tier2_action": "report",
+                "images": False,
                 "orphan_action": "report",
                 "orphan_threshold": 5,
                 "prune_requires_confirmation": True,
@@ -738,13 +787,17 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.concurrency",
         "gitops.drift",
         "docker.backend",
+        "docker.repository",
         "docker.targets.source",
         "docker.targets.inventory",
+        "docker.targets.hosts",
         "docker.targets.selector.groups",
+        "docker.targets.selector.hosts",
         "docker.iac.path",
         "docker.secrets.provider",
         "docker.secrets.at_rest",
         "docker.drift.tier2_action",
+        "docker.drift.images",
         "docker.drift.orphan_action",
         "docker.drift.orphan_threshold",
         "docker.drift.prune_requires_confirmation",

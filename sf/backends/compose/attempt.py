@@ -53,7 +53,8 @@ class Patience:
 class Release:
     """What is deployed: ``begun`` is the record while it lasts, ``ended`` the one when it is done.
 
-    ``memory`` are the files that never touch the disk, as the script reads them.
+    ``memory`` are the files that never touch the disk, as the script reads them, and ``pulled`` the services whose
+    images are pulled although they are there.
     """
 
     project: Project
@@ -62,6 +63,7 @@ class Release:
     memory: bytes
     begun: Record
     ended: Record
+    pulled: frozenset[str]
 
     @property
     def folder(self) -> str:

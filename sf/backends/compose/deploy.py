@@ -119,7 +119,8 @@ class Deployment:
         )
         header = variables_header({**self._variables, **REMOTE_OFF}) + release.memory
         archive = release.delivery.pack(
-            record=record_document(release.begun), content=content_labels(release.ended.services)
+            record=record_document(release.begun),
+            content=content_labels(release.ended.services, pulled=release.pulled),
         )
         try:
             return view.machine.run(
@@ -196,6 +197,7 @@ class Deployment:
             memory=opened.header,
             begun=begun,
             ended=ended,
+            pulled=sight.moved,
         )
 
     def _reopen(self, record: Record) -> Opened:

@@ -314,6 +314,65 @@ restore() {
     event "up $status"
 }
 
+# End here when the record of the project is not the one that sf has seen.
+require_seen() {
+    current=-
+    if [ -e .sf/record.json ]; then
+        current=$(sha256sum <.sf/record.json)
+        current=${current%% *}
+    fi
+    if [ "$current" != "$expected" ]; then
+        event stale
+        exit 76
+    fi
+}
+
+# Take the tar on stdin to .sf/incoming.
+receive() {
+    rm -rf .sf/incoming .sf/answer-* .sf/answer.new .sf/decided
+    trap forget EXIT
+    mkdir .sf/incoming || fail "$PWD/.sf/incoming cannot be made"
+    tar -xpof - -C .sf/incoming || fail "what was sent did not arrive whole in $PWD"
+}
+
+# record STACK_DIR PROJECT TOKEN OWNER EXPECTED LOCK_SECONDS: the tar on stdin has a record.json, which replaces the record.
+record() {
+    stack_dir=$1 token=$3 owner=$4 expected=$5
+    lock "$6"
+    cd -- "$stack_dir/$2" || fail "there is no folder $stack_dir/$2"
+    require_seen
+    receive
+    replace .sf/incoming/record.json .sf/record.json
+    event written
+}
+
+# remove STACK_DIR PROJECT TOKEN OWNER EXPECTED LOCK_SECONDS SECONDS ARGUMENT...
+# The tar on stdin: gone, the list of files that go, and record.json, which replaces the record; without, that goes too.
+remove_stack() {
+    stack_dir=$1 project=$2 token=$3 owner=$4 expected=$5 up_seconds=$7
+    lock "$6"
+    shift 7
+    cd -- "$stack_dir/$project" || fail "there is no folder $stack_dir/$project"
+    require_seen
+    receive
+    compose "$@"
+    if [ "$status" -eq 0 ]; then
+        while IFS= read -r name; do remove "$name"; done <.sf/incoming/gone
+        memory_of "$stack_dir/$project"
+        [ -z "$memory" ] || rm -rf -- "$memory"
+    fi
+    if [ "$status" -eq 0 ] && [ -e .sf/incoming/record.json ]; then
+        replace .sf/incoming/record.json .sf/record.json
+    elif [ "$status" -eq 0 ]; then
+        # The record goes last: what was cut off before is found again.
+        find .sf -mindepth 1 -maxdepth 1 ! -name record.json -exec rm -rf {} +
+        rm -rf .sf
+        trap - EXIT
+        cd .. && rmdir -- "$project" 2>/dev/null
+    fi
+    event "down $status"
+}
+
 # deploy STACK_DIR PROJECT TOKEN OWNER EXPECTED LOCK_SECONDS HOOK_SECONDS UP_SECONDS ANSWER_SECONDS PRE ARGUMENT...
 # On stdin variables, files for the memory and a tar: record.json, content.json, keep (or not), the lists written, gone, managed and all, files/...
 deploy() {
@@ -326,22 +385,12 @@ deploy() {
     read_variables
     mkdir -p -- "$stack_dir/$project/.sf" && cd -- "$stack_dir/$project" ||
         fail "the folder $stack_dir/$project cannot be made"
-    current=-
-    if [ -e .sf/record.json ]; then
-        current=$(sha256sum <.sf/record.json)
-        current=${current%% *}
-    fi
-    if [ "$current" != "$expected" ]; then
-        event stale
-        exit 76
-    fi
-    rm -rf .sf/incoming .sf/answer-* .sf/answer.new .sf/decided
+    require_seen
     # The shell ends by itself, so that nothing stays behind.
     trap 'exit 73' INT TERM
     trap forget EXIT
     remember "$stack_dir/$project"
-    mkdir .sf/incoming || fail "$PWD/.sf/incoming cannot be made"
-    tar -xpof - -C .sf/incoming || fail "the files of the stack did not arrive whole in $PWD"
+    receive
     replace .sf/incoming/record.json .sf/record.json
     place
     event placed
@@ -374,6 +423,7 @@ deploy() {
 operation=$1
 shift
 case $operation in
-look | check | digest | answer | deploy) "$operation" "$@" ;;
+look | check | digest | answer | record | deploy) "$operation" "$@" ;;
+remove) remove_stack "$@" ;;
 *) fail "there is no operation $operation" ;;
 esac

@@ -5,7 +5,8 @@ The schema ``sf.estate/v1`` is public: fields may be added, never renamed or dro
 ::
 
     {"schema": "sf.estate/v1", "commit": "…",
-     "hosts": [{"name", "local", "address", "port", "user", "groups": [...]}],
+     "hosts": [{"name", "local", "address", "port", "user", "key_file", "ssh_options": [[name, value]],
+                "socket", "engine", "certificates", "groups": [...]}],
      "stacks": [{"host", "scope", "stack", "path", "kind", "project", "services": [
          {"name", "image", "replicas", "built", "files": {path: content id},
           "networks": [...], "volumes": [...]}]}],

@@ -6,8 +6,9 @@ import hashlib
 import json
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from sf.models import Location, Problem, canonical_json
 from sf.tools import ansible, ssh
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ALL: Final = "all"
 LOCALHOST: Final = "localhost"
+_UNGROUPED: Final = "ungrouped"
 # What a host may be called: it becomes part of command lines, paths and messages, and never an option.
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?|[A-Za-z0-9_]?[0-9A-Fa-f:]+")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}")
@@ -31,15 +33,14 @@ _KEY_FILE: Final = re.compile(r"(?:~/|/)[A-Za-z0-9._/@+-]+")
 _TRUE: Final = frozenset({"true", "yes", "on", "1", "y", "t"})
 _FALSE: Final = frozenset({"false", "no", "off", "0", "n", "f", ""})
 # Part of the key of what is kept: raise it when equal files may give other hosts than before.
-_FORMAT: Final = 1
-_FACTS: Final = frozenset(
+_FORMAT: Final = 2
+_ENGINE: Final = "docker_host"
+_ADDRESSES: Final = "ssh://user@host:port or tcp://host:port"
+_TLS_PORT: Final = 2376
+FACTS: Final = frozenset(
     {
-        "docker_local",
-        "ansible_host",
-        "ansible_port",
-        "ansible_user",
-        "ansible_ssh_private_key_file",
-        "ansible_ssh_common_args",
+        *("ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file"),
+        *("ansible_ssh_common_args", "docker_local", _ENGINE),
     }
 )
 _VARIABLE_FOLDERS: Final = ("group_vars", "host_vars")
@@ -51,7 +52,9 @@ class Host:
 
     ``local``: it is the machine that sf runs on (``docker_local: true``). The others are reached over ssh at
     ``address`` and ``port`` (0 and an empty ``user``: as ssh itself decides), with the private key in ``key_file``
-    if there is one and the options that ``ansible_ssh_common_args`` sets.
+    if there is one and the options that ``ansible_ssh_common_args`` sets. ``socket`` is the local engine's, if
+    it is not the usual one. ``engine``: it is only reached over TLS, at this ``tcp://`` address, with the files in
+    ``certificates`` (empty: in DOCKER_CERT_PATH).
     """
 
     name: str
@@ -61,6 +64,14 @@ class Host:
     user: str = ""
     key_file: str = ""
     ssh_options: tuple[tuple[str, str], ...] = ()
+    socket: str = ""
+    engine: str = ""
+    certificates: str = ""
+
+    @property
+    def reading_only(self) -> bool:
+        """Whether its engine can be read, and nothing can be deployed there."""
+        return bool(self.engine)
 
     @property
     def route(self) -> ssh.Route:
@@ -80,19 +91,25 @@ class Inventory:
     """Hosts by name, and the names of each group's hosts, those of its children included.
 
     ``identity`` is decided by the content of what was read; ``skipped`` are the paths of what was not, because it
-    is encrypted with ansible-vault.
+    is encrypted with ansible-vault. ``source`` is the file that says so. ``unusable``: hosts that are there and
+    cannot be used, with what is wrong.
     """
 
     hosts: Mapping[str, Host] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identity: str = ""
     skipped: tuple[str, ...] = ()
+    source: str = ""
+    unusable: Mapping[str, Problem] = field(default_factory=dict)
 
     def scope(self, name: str) -> tuple[str, ...] | None:
         """The hosts that a scope stands for: itself, or the members of the group; None when it is neither.
 
-        Raises `Problem` when a host and a group share the name, since either could be meant.
+        Raises `Problem` when a host and a group share the name, since either could be meant, and for a host that
+        cannot be used.
         """
+        if name in self.unusable:
+            raise self.unusable[name]
         if name in self.hosts and name in self.groups:
             raise Problem(
                 f"{name} is both a host and a group of the inventory, so its stacks could be meant for either",
@@ -100,27 +117,31 @@ class Inventory:
             )
         return (name,) if name in self.hosts else self.groups.get(name)
 
-    def select(self, groups: Collection[str], *, source: str) -> frozenset[str]:
-        """The names of the hosts in any of `groups`, of all hosts when none are named.
+    def select(self, groups: Collection[str], hosts: Collection[str] = ()) -> frozenset[str]:
+        """The names of the hosts in any of `groups` and of `hosts`, of all when neither names any.
 
-        Raises `Problem` for a group that does not exist or has no host.
+        Raises `Problem` for a group that does not exist or has no host, and for a host that cannot be used.
         """
         for group in groups:
             if group not in self.groups:
-                raise Problem(
-                    f"`docker.targets.selector.groups` names {group}, and the inventory has no such group",
-                    hint=f"its groups are {', '.join(sorted(self.groups))}",
-                    location=Location(source),
-                )
+                raise self._selected("groups", group, "the inventory has no such group", self.groups)
             if not self.groups[group]:
-                raise Problem(
-                    f"`docker.targets.selector.groups` names {group}, a group without hosts",
-                    hint="add hosts to it, or take it off the list",
-                    location=Location(source),
-                )
-        if not groups:
+                raise self._selected("groups", group, "that is a group without hosts", self.groups)
+        for host in hosts:
+            if host in self.unusable:
+                raise self.unusable[host]
+            if host not in self.hosts:
+                raise self._selected("hosts", host, "the inventory has no such host", self.hosts)
+        if not groups and not hosts:
             return frozenset(self.hosts)
-        return frozenset(host for group in groups for host in self.groups[group])
+        return frozenset([*hosts, *(host for group in groups for host in self.groups[group])])
+
+    def _selected(self, kind: str, name: str, what: str, known: Collection[str]) -> Problem:
+        return Problem(
+            f"`docker.targets.selector.{kind}` names {name}, and {what}",
+            hint=f"its {kind} are {', '.join(sorted(known))}",
+            location=Location(self.source) if self.source else None,
+        )
 
 
 def implicit() -> Inventory:
@@ -194,14 +215,16 @@ def read_inventory(
         )
         cache.put(entry, canonical_json(listing))
     hosts, groups = _understand(listing, source.path)
-    return Inventory(hosts=hosts, groups=groups, identity=source.identity, skipped=source.skipped)
+    return Inventory(
+        hosts=hosts, groups=groups, identity=source.identity, skipped=source.skipped, source=source.path
+    )
 
 
 def _used(listing: Mapping[str, Any]) -> dict[str, Any]:
     """What of `listing` sf looks at: other variables may be secrets, and are not kept."""
     variables = listing.get("_meta", {}).get("hostvars", {})
     facts = {
-        host: {name: value for name, value in stated.items() if name in _FACTS}
+        host: {name: value for name, value in stated.items() if name in FACTS}
         for host, stated in variables.items()
     }
     return {**listing, "_meta": {"hostvars": facts}}
@@ -237,10 +260,17 @@ def _understand(
 ) -> tuple[dict[str, Host], dict[str, tuple[str, ...]]]:
     variables = listing.get("_meta", {}).get("hostvars", {})
     stated = {name: group for name, group in listing.items() if name != "_meta"}
+    # A group without hosts is only listed where it is a child, and every group is one of `all`.
+    stated |= {
+        child: {}
+        for group in list(stated.values())
+        for child in group.get("children", ())
+        if child not in stated and child != _UNGROUPED
+    }
     groups = {name: tuple(sorted(_members(name, stated, set()))) for name in sorted(stated)}
     names = {host for members in groups.values() for host in members}
     groups[ALL] = tuple(sorted(names))
-    return {name: _host(name, variables.get(name, {}), source) for name in sorted(names)}, groups
+    return {name: read_host(name, variables.get(name, {}), source) for name in sorted(names)}, groups
 
 
 def _members(name: str, stated: Mapping[str, Any], seen: set[str]) -> Iterable[str]:
@@ -254,13 +284,48 @@ def _members(name: str, stated: Mapping[str, Any], seen: set[str]) -> Iterable[s
         yield from _members(child, stated, seen)
 
 
-def _host(name: str, facts: Mapping[str, Any], source: str) -> Host:
-    if not _NAME.fullmatch(name):
+def read_host(name: str, facts: Mapping[str, Any], source: str) -> Host:
+    """The host that `facts` describe. Raises `Problem` for one that cannot be followed."""
+    if not is_name(name):
         raise Problem(
             f"the host {name!r} has a name that could be taken for an option or for shell code",
             hint="use letters, digits, dots, hyphens and underscores; put the address into `ansible_host`",
             location=Location(source),
         )
+    host = _reached_by_ssh(name, facts, source)
+    if value := facts.get(_ENGINE, ""):
+        if host.local:
+            raise wrong(name, _ENGINE, value, "needed beside docker_local", source)
+        try:
+            return at_address(host, str(value))
+        except ValueError as error:
+            raise wrong(name, _ENGINE, value, str(error), source) from error
+    return host
+
+
+def is_name(name: object) -> bool:
+    """Whether something may be called so: it can be taken for no option and for no shell code."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def at_address(host: Host, address: str) -> Host:
+    """`host` with its engine at `address`. Raises `ValueError` that says what the address should be."""
+    try:
+        parts = urlsplit(address)
+        place, port, user = parts.hostname or "", parts.port or 0, parts.username or ""
+    except ValueError:
+        raise ValueError(_ADDRESSES) from None
+    if not _NAME.fullmatch(place) or parts.path.strip("/") or parts.password:
+        raise ValueError(_ADDRESSES)
+    if parts.scheme == "tcp" and not user:
+        named = f"[{place}]" if ":" in place else place
+        return replace(host, engine=f"tcp://{named}:{port or _TLS_PORT}")
+    if parts.scheme == "ssh" and (not user or _USER.fullmatch(user)):
+        return replace(host, address=place, port=port or host.port, user=user or host.user)
+    raise ValueError(_ADDRESSES)
+
+
+def _reached_by_ssh(name: str, facts: Mapping[str, Any], source: str) -> Host:
     return Host(
         name=name,
         local=_flag(name, facts, source),
@@ -287,7 +352,7 @@ def _flag(name: str, facts: Mapping[str, Any], source: str) -> bool:
     value = facts.get("docker_local", False)
     word = str(value).strip().lower()
     if word not in _TRUE | _FALSE:
-        raise _wrong(name, "docker_local", value, "`true` or `false`", source)
+        raise wrong(name, "docker_local", value, "`true` or `false`", source)
     return word in _TRUE
 
 
@@ -297,7 +362,7 @@ def _matching(name: str, fact: str, facts: Mapping[str, Any], form: re.Pattern[s
         return ""
     if not isinstance(value, str) or not form.fullmatch(value):
         expected = _EXPECTED.get(fact, "a plain name or address; templates are not evaluated")
-        raise _wrong(name, fact, value, expected, source)
+        raise wrong(name, fact, value, expected, source)
     return value
 
 
@@ -310,11 +375,11 @@ def _port(name: str, facts: Mapping[str, Any], source: str) -> int:
     value = facts.get("ansible_port", 0)
     text = str(value)
     if isinstance(value, bool) or not text.isdecimal() or int(text) > 65535:
-        raise _wrong(name, "ansible_port", value, "a port number", source)
+        raise wrong(name, "ansible_port", value, "a port number", source)
     return int(text)
 
 
-def _wrong(name: str, fact: str, value: object, expected: str, source: str) -> Problem:
+def wrong(name: str, fact: str, value: object, expected: str, source: str) -> Problem:
     return Problem(
         f"the host {name} has {fact} {value!r}, which is not {expected}",
         hint="correct it in the inventory, group_vars or host_vars",

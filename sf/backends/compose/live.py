@@ -75,6 +75,11 @@ class Sight:
         return complete and bool(changed) and all(state.by_hand for state in changed)
 
     @property
+    def moved(self) -> frozenset[str]:
+        """The services whose image has to be pulled."""
+        return frozenset(state.change.name for state in self.states if state.moved)
+
+    @property
     def builds(self) -> bool:
         """Whether an image has to be built: a service that is built from the stack is not as deployed."""
         return any(
@@ -96,7 +101,7 @@ class Sight:
             replace(reason, subject=", ".join(names), message=f"{', '.join(names)}: {reason.message}")
             for reason, names in concerned.items()
         )
-        if self.record and not self.record.complete:
+        if self._is_unfinished:
             unfinished = Reason(cause=Cause.DRIFT, message="the last deployment did not end well")
             return (unfinished, *reasons)
         if self._moves:
@@ -120,11 +125,16 @@ class Sight:
         if wanted and all(state.resting for state in wanted):
             # Compose cannot be told to bring up nothing, and would start them all.
             return Change.UNCHANGED
-        if self.record and not self.record.complete:
+        if self._is_unfinished:
             return Change.CHANGE
         if changes <= {Change.UNCHANGED}:
             return Change.CHANGE if self._moves else Change.UNCHANGED
-        return Change.ADD if changes == {Change.ADD} and not self.record else Change.CHANGE
+        is_new = self.record is None or self.record.removed
+        return Change.ADD if changes == {Change.ADD} and is_new else Change.CHANGE
+
+    @property
+    def _is_unfinished(self) -> bool:
+        return self.record is not None and not self.record.complete and not self.record.removed
 
 
 _STANDING: Final = {"disk": "on the disk of the host", "tmpfs": "in the memory of the host"}
@@ -174,6 +184,20 @@ class View:
             )
         version = next((line.removeprefix("compose ") for line in said if line.startswith("compose ")), "")
         refuse_old(version, where=f" on {self.machine.name}")
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """The record of each project that was deployed there."""
+        return self._records
+
+    @property
+    def containers(self) -> Mapping[str, Sequence[Container]]:
+        """The containers of each project, whatever their state."""
+        return self._containers
+
+    def edited(self, project: str) -> tuple[str, ...]:
+        """The files of `project` that are no longer what sf wrote, missing ones included."""
+        return self._edited.get(project, ())
 
     def digests(self, folder: str, names: Sequence[str]) -> dict[str, Present]:
         """What is at the paths `names` below `folder` (empty: below all projects)."""

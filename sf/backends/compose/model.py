@@ -258,7 +258,16 @@ def _flat(value: Mapping[str, Any], parents: FieldPath = ()) -> Iterator[tuple[F
         if isinstance(item, dict) and item:
             yield from _flat(item, path)
         elif item is not None or parents:
-            yield path, item
+            yield path, _ordered(item)
+
+
+def _ordered(value: Any) -> Any:
+    """`value` with the keys of every mapping in order, which a model that was kept has as well."""
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    return value
 
 
 def _used(stated: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

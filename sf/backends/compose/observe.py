@@ -51,13 +51,15 @@ class ServiceState:
     """What was seen of one service and what bringing the stack up would do to it.
 
     ``edited``: a file it reads was changed on the host, so that its containers have to be made anew. ``by_hand``:
-    there is something to do only because somebody changed the service on the host.
+    there is something to do only because somebody changed the service on the host. ``moved``: the registry has
+    another image under the same tag.
     """
 
     change: ObjectChange
     resting: bool = False
     edited: bool = False
     by_hand: bool = False
+    moved: bool = False
     state: str = ""
 
 
@@ -106,7 +108,7 @@ def _wanted(  # noqa: PLR0917 - everything that is known of one service
     healths: Sequence[Health],
     edited: Sequence[str],
 ) -> ServiceState:
-    if not containers and desired.replicas:
+    if not containers and (desired.replicas or deployed is None):
         reason = _drift("it has no container") if deployed else _git("it was never deployed here")
         return ServiceState(change=_change(Change.ADD, name, [reason]))
     of_files = list(_edited(desired, edited))

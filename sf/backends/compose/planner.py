@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sf.backends.compose.afar import watch
+from sf.backends.compose.clashes import clashes
 from sf.backends.compose.difference import compare
+from sf.backends.compose.images import check_tags, with_tags
+from sf.backends.compose.lookout import Lookout
 from sf.backends.compose.model import Unreadable
+from sf.backends.compose.order import Order
+from sf.backends.compose.orphans import Search, doubts, handle
+from sf.backends.compose.outlook import Outlook
 from sf.backends.compose.plaintext import in_memory
+from sf.backends.compose.renaming import renamings
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
-from sf.backends.compose.stack import required_stacks
-from sf.ci.context import EventKind, Trust
 from sf.models import (
     ActionKind,
     Cause,
@@ -25,37 +31,21 @@ from sf.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from sf.backends.compose.fleet import Fleet
-    from sf.backends.compose.inventory import Host
+    from sf.backends.compose.images import Tag
     from sf.backends.compose.live import Sight, View
     from sf.backends.compose.masking import Masking
     from sf.backends.compose.model import Model, Resolver
+    from sf.backends.compose.orphans import Terms
     from sf.backends.compose.record import Record
     from sf.backends.compose.side import Side, Unit
     from sf.backends.compose.tree import Folder
     from sf.ci.context import CIContext
     from sf.models import ObjectChange
 
-PULL_REQUEST: Final = frozenset(
-    {EventKind.PULL_REQUEST, EventKind.PULL_REQUEST_TARGET, EventKind.MERGE_GROUP}
-)
 _DEPLOYED: Final = frozenset({Change.ADD, Change.CHANGE})
-
-
-@dataclass(kw_only=True)
-class Outlook:
-    """What planning came to: ``sights`` by action, for those that can be executed here.
-
-    ``reported``: actions that only say what somebody changed on the host.
-    """
-
-    actions: list[PlannedAction] = field(default_factory=list)
-    sights: dict[str, Sight] = field(default_factory=dict)
-    reported: set[str] = field(default_factory=set)
-    findings: list[Finding] = field(default_factory=list)
-    unknown: dict[str, None] = field(default_factory=dict)
 
 
 class Planner:
@@ -71,6 +61,8 @@ class Planner:
         ci: CIContext,
         repository: str,
         repairs: bool,
+        asks_registries: bool,
+        terms: Terms,
         at_rest: str,
     ) -> None:
         """`repairs`: whether what somebody changed on a host is put right, or only reported.
@@ -84,11 +76,15 @@ class Planner:
         self._ci = ci
         self._repository = repository
         self._repairs = repairs
+        self._asks_registries = asks_registries
+        self._terms = terms
+        self._tags: dict[str, dict[tuple[str, str], Tag]] = {}
         self._at_rest = at_rest
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
-        self._dependencies: dict[str, tuple[str, ...]] = {}
+        self._seen: dict[str, Sight] = {}
         self._outlook = Outlook()
+        self._order = Order(base, head, self._outlook)
 
     def plan(self, fleet: Fleet, *, reaches_out: bool) -> Outlook:
         """One action per stack and host, in order of their names; stacks of one host follow each other.
@@ -99,80 +95,54 @@ class Planner:
         if self._base is not self._head:
             self._outlook.findings += [one for one in self._base.findings if one.code == BASE_UNREADABLE]
         names = sorted({*self._base.units, *self._head.units})
-        views = self._look(fleet, reaches_out=reaches_out)
-        places = self._places(names)
+        lookout = Lookout(self._base, self._head, self._outlook, ci=self._ci, everywhere=self._terms.declared)
+        views = lookout.look(fleet, reaches_out=reaches_out)
+        if self._asks_registries:
+            tags = fleet.work(list(views.values()), check_tags)
+            self._tags = dict(zip(views, tags, strict=True))
+        places = self._order.places(names)
         for name in names:
             self._outlook.actions.append(self._action(name, places[name], views))
+        self._find_clashes()
+        self._handle_orphans(views, lookout.blind)
         return self._outlook
 
-    def _look(self, fleet: Fleet, *, reaches_out: bool) -> dict[str, View]:
-        """Views of the hosts that may and can be seen, by name; of the others it is noted why."""
-        hosts = {unit.host.name: unit.host for unit in self._head.units.values()}
-        if self._ci.trust is Trust.UNTRUSTED:
-            self._note(hosts, "this run is not trusted, so nothing was looked at there")
-            return {}
-        if not reaches_out:
-            distant = {name for name, host in hosts.items() if not host.local}
-            self._note(distant, "it is reached over ssh, and `docker.ssh.known_hosts` is not set")
-            hosts = {name: host for name, host in hosts.items() if host.local}
-        hosts = {name: host for name, host in sorted(hosts.items()) if self._same_host(host)}
-        fleet.look(hosts.values())
-        for name in sorted(set(fleet.failures) & set(hosts)):
-            self._note([name], "its Docker Engine or its deployment records could not be read")
-            self._find("host-unreadable", Severity.WARNING, name, fleet.failures[name])
-        return {name: fleet.view(host) for name, host in hosts.items() if name not in fleet.failures}
+    def _find_clashes(self) -> None:
+        hosts: dict[str, list[Unit]] = {}
+        for unit in self._head.units.values():
+            if not is_script(unit):
+                hosts.setdefault(unit.host.name, []).append(unit)
+        for units in hosts.values():
+            self._outlook.findings += clashes(units, self._known, self._model)
 
-    def _places(self, names: Sequence[str]) -> dict[str, int]:
-        """Where each unit stands in the order of its host: by name, but behind those that it depends on."""
-        self._dependencies = {name: self._depends_on(name) for name in names}
-        ordered: dict[str, None] = {}
+    def _known(self, unit: Unit) -> Model | None:
+        """The model of a stack that this plan has resolved already."""
+        found = self._models.get((unit.stack.path, unit.folder.identity))
+        return None if isinstance(found, Unreadable) else found
 
-        def put(name: str, above: tuple[str, ...]) -> None:
-            if name in above:
-                circle = " → ".join((*above[above.index(name) :], name))
-                problem = Problem(
-                    f"the stacks depend on each other in a circle: {circle}",
-                    hint="take one of them out of `depends_on_stack`",
-                    location=Location(self._unit(name).stack.path),
-                )
-                self._find_new("dependency-circle", name, problem)
-            elif name not in ordered:
-                for other in self._dependencies[name]:
-                    put(other, (*above, name))
-                ordered.setdefault(name)
-
-        for name in names:
-            put(name, ())
-        places: dict[str, int] = {}
-        counts: dict[str, int] = {}
-        for name in ordered:
-            host = self._unit(name).host.name
-            places[name] = counts[host] = counts.get(host, -1) + 1
-        return places
-
-    def _depends_on(self, name: str) -> tuple[str, ...]:
-        """The units of the same host that `name` names; one that is not there is a finding."""
-        unit = self._head.units.get(name)
-        if unit is None or is_script(unit):
-            return ()
-        try:
-            stacks = required_stacks(unit.folder)
-        except Problem as problem:
-            self._find_new("stack-unreadable", unit.stack.path, problem)
-            return ()
-        names = [f"{unit.host.name}/{stack}" for stack in stacks]
-        for other, stack in zip(names, stacks, strict=True):
-            if other not in self._head.units:
-                missing = Problem(
-                    f"{unit.stack.path} depends on the stack {stack}, and {unit.host.name} has none of that name",
-                    hint="correct `depends_on_stack`; it names stacks of the same host",
-                    location=Location(unit.stack.path),
-                )
-                self._find_new("dependency-missing", name, missing)
-        return tuple(other for other in names if other in self._head.units)
-
-    def _unit(self, name: str) -> Unit:
-        return self._head.units.get(name) or self._base.units[name]
+    def _handle_orphans(self, views: Mapping[str, View], blind: Collection[str]) -> None:
+        outlook = self._outlook
+        search = Search(
+            self._head,
+            repository=self._repository,
+            projects=self._projects,
+            sights=self._seen,
+            prunes=self._terms.handling == "prune",
+        )
+        orphans = search.find(views)
+        doubtful = doubts(
+            self._terms,
+            self._head,
+            outlook.findings,
+            repository=self._repository,
+            number=len(orphans),
+            blind=blind,
+        )
+        planned = {action.name: action for action in outlook.actions}
+        handling = handle(orphans, planned, self._terms, doubtful, seen=views)
+        outlook.orphans = handling.orphans
+        outlook.actions = [action for _, action in sorted({**planned, **handling.actions}.items())]
+        outlook.findings += handling.findings
 
     def _action(self, name: str, order: int, views: Mapping[str, View]) -> PlannedAction:
         old, new = self._base.units.get(name), self._head.units.get(name)
@@ -199,7 +169,7 @@ class Planner:
             change=change,
             reasons=tuple(self._reasons(unit, old, new, objects)) if change is not Change.UNCHANGED else (),
             objects=objects,
-            depends_on=self._dependencies[name],
+            depends_on=self._order.dependencies[name],
             live=live,
         )
 
@@ -216,6 +186,8 @@ class Planner:
         objects: tuple[ObjectChange, ...] = ()
         if (old is None or before) and (new is None or after):
             objects = compare(before, after, folder=folder, masking=self._masking)
+        if new and before and after:
+            self._outlook.findings += renamings(new, before, after)
         if old is None:
             return Change.ADD, objects
         return (Change.CHANGE if new else Change.REMOVE), objects
@@ -223,23 +195,36 @@ class Planner:
     def _live(self, unit: Unit, view: View | None) -> LiveState | None:
         """What runs of `unit`; None when that is unknown, which is then noted."""
         if is_script(unit):
-            self._note([unit.name], "what a deploy.sh leaves running cannot be told")
+            self._outlook.note([unit.name], "what a deploy.sh leaves running cannot be told")
             return None
         if view is None:
             return None
         try:
+            if unit.host.reading_only:
+                return self._watched(unit, view)
             sight = view.see(unit, lambda: self._resolved(unit))
         except Unreadable as problem:
             self._find_once("stack-unreadable", unit, problem)
             return None
+        sight, unknown = with_tags(sight, self._tags.get(unit.host.name, {}))
+        self._outlook.unknown |= dict.fromkeys(f"{unit.name}: {sentence}" for sentence in unknown)
         self._claim(unit, sight.project)
-        if sight.record and sight.record.repository != self._repository:
+        self._seen[unit.name] = sight
+        if sight.record and not sight.record.removed and sight.record.repository != self._repository:
             self._outlook.findings.append(_foreign(unit, sight.record))
             return sight.live
         self._outlook.sights[unit.name] = sight
         if sight.by_hand and not self._repairs:
             self._outlook.reported.add(unit.name)
         return sight.live
+
+    def _watched(self, unit: Unit, view: View) -> LiveState:
+        """How a stack does where only its engine can be asked; that all is as it should be cannot be known."""
+        sight = watch(unit, view, self._resolved(unit))
+        self._claim(unit, sight.project)
+        self._outlook.note([unit.name], "its deployment record cannot be read over TLS")
+        live = sight.live
+        return replace(live, effect=Change.UNKNOWN) if live.effect is Change.UNCHANGED else live
 
     def _tell_of_memory(self, unit: Unit, change: Change) -> None:
         """Say what is lost when the host starts anew, where that is how plaintext is to be kept."""
@@ -257,28 +242,6 @@ class Planner:
         owner = self._projects.setdefault((unit.host.name, project), unit)
         if owner.name != unit.name:
             self._outlook.findings.append(_shared_project(owner, unit, project))
-
-    def _same_host(self, host: Host) -> bool:
-        """Whether a pull request leaves alone where we would look; if not, it is told and not followed."""
-        before = self._base.inventory.hosts.get(host.name)
-        if self._ci.event not in PULL_REQUEST or before == host:
-            return True
-        self._note([host.name], "this change decides how it is reached, so nothing was looked at there")
-        if not any(finding.subject == host.name for finding in self._outlook.findings):
-            self._outlook.findings.append(
-                Finding(
-                    code="host-steered",
-                    severity=Severity.DANGER,
-                    message=f"the change makes {host.name} the machine that sf itself runs on"
-                    if host.local
-                    else f"the change decides how {host.name} is reached",
-                    subject=host.name,
-                    hint="merge it only if that is meant: its stacks are then deployed to the runner's engine"
-                    if host.local
-                    else "merge it only if that is meant: sf then logs in there with the keys of the pipeline",
-                )
-            )
-        return False
 
     def _kind(self, unit: Unit, change: Change, live: LiveState | None) -> ActionKind:
         if unit.name not in self._head.units or is_script(unit):
@@ -298,7 +261,7 @@ class Planner:
         elif new is None:
             yield Reason(
                 cause=Cause.GIT,
-                message=f"{path} is no longer for {unit.host.name}; what runs there is left as it is",
+                message=f"{path} is no longer for {unit.host.name}",
                 location=location,
             )
         elif not objects and self._readable(old, new):
@@ -343,30 +306,7 @@ class Planner:
         severity = Severity.ERROR if is_head else Severity.WARNING
         known = {(finding.code, finding.subject, finding.message) for finding in self._outlook.findings}
         if (code, unit.stack.path, problem.message) not in known:
-            self._find(code, severity, unit.stack.path, problem)
-
-    def _find_new(self, code: str, subject: str, problem: Problem) -> None:
-        """An error of the state to come, told once."""
-        known = {(finding.code, finding.message) for finding in self._outlook.findings}
-        if (code, problem.message) not in known:
-            self._find(code, Severity.ERROR, subject, problem)
-
-    def _find(self, code: str, severity: Severity, subject: str, problem: Problem) -> None:
-        self._outlook.findings.append(
-            Finding(
-                code=code,
-                severity=severity,
-                message=problem.message,
-                subject=subject,
-                location=problem.location,
-                hint=problem.hint,
-            )
-        )
-
-    def _note(self, subjects: Iterable[str], why: str) -> None:
-        self._outlook.unknown |= dict.fromkeys(
-            f"what runs on {one} is unknown: {why}" for one in sorted(subjects)
-        )
+            self._outlook.find(code, severity, unit.stack.path, problem)
 
 
 def _shared_project(owner: Unit, unit: Unit, project: str) -> Finding:
@@ -388,7 +328,7 @@ def _foreign(unit: Unit, record: Record) -> Finding:
         f" {record.repository or 'a repository without a remote'}",
         subject=unit.name,
         location=Location(unit.stack.path),
-        hint="give this stack another `name:`, or take the other one down first and remove its folder",
+        hint=f"give this stack another `name:`; or, if it moved here, run `sf docker adopt {unit.name}`",
     )
 
 

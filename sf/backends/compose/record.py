@@ -11,7 +11,8 @@ import io
 import json
 import secrets
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.compose.ciphertext import places
@@ -74,6 +75,7 @@ class Record:
     ``complete``: it ended well; otherwise ``services`` are those of the last one that did. ``managed``: sha256 by
     path of every file that sf wrote below the project's folder. ``files``: its compose files, in their order.
     ``encrypted``: the use of each file that was decrypted, and ``at_rest`` where those that are mounted stand.
+    ``removed``: it was taken down since, and of it only its files are left.
     """
 
     repository: str
@@ -90,6 +92,23 @@ class Record:
     files: tuple[str, ...] = ()
     encrypted: Mapping[str, str] = field(default_factory=dict)
     at_rest: str = ""
+    removed: bool = False
+
+    def taken_down(self) -> Record:
+        """The same once nothing of it runs any more, and what was decrypted for it is gone.
+
+        Bringing it up again is a first deployment.
+        """
+        return replace(
+            self,
+            commit="",
+            inputs="",
+            complete=False,
+            managed={name: digest for name, digest in self.managed.items() if name not in self.encrypted},
+            services={},
+            encrypted={},
+            removed=True,
+        )
 
     @property
     def places(self) -> dict[str, Place]:
@@ -161,7 +180,15 @@ def _understand(document: dict[str, Any]) -> Record:
         for name, stated in document.pop("services").items()
     }
     inactive, files = tuple(document.pop("inactive")), tuple(document.pop("files"))
+    # A container that mounts its folder can write there, and what is listed here is removed one day.
+    if strays := [name for name in [*document["managed"], *document["encrypted"]] if not _is_below(name)]:
+        raise ValueError(strays)
     return Record(services=services, inactive=inactive, files=files, **document)
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\n" not in name
 
 
 def _sealed(value: Any, salt: str) -> str:

@@ -45,18 +45,20 @@ class Present:
     executable: bool = False
 
 
-def content_labels(services: Mapping[str, Deployed]) -> bytes:
-    """A compose file that labels each service with the content it reads.
+def content_labels(services: Mapping[str, Deployed], *, pulled: Collection[str] = ()) -> bytes:
+    """A compose file that labels each service with the content it reads, and has the images of `pulled` pulled.
 
     Compose recreates a container when its labels change and does not look at what it mounts, so this is what makes
     a changed file reach exactly the services that use it.
     """
-    labelled = {
-        name: {"labels": {CONTENT_LABEL: service.content_label}}
+    stated = {
+        name: {
+            **({"labels": {CONTENT_LABEL: service.content_label}} if service.content_label else {}),
+            **({"pull_policy": "always"} if name in pulled else {}),
+        }
         for name, service in services.items()
-        if service.content_label
     }
-    return pretty_json({"services": labelled})
+    return pretty_json({"services": {name: fields for name, fields in stated.items() if fields}})
 
 
 def pinned_images(images: Mapping[str, str]) -> bytes:

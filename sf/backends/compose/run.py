@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sf.backends.compose.afar import TlsMachine
 from sf.backends.compose.attempt import Patience
 from sf.backends.compose.deploy import Deployment, Origin
+from sf.backends.compose.execution import Execution
 from sf.backends.compose.fleet import Fleet
 from sf.backends.compose.hosts import LocalMachine, SshMachine
 from sf.backends.compose.kept import KeptModels
+from sf.backends.compose.lookout import PULL_REQUEST
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
+from sf.backends.compose.orphans import Terms
+from sf.backends.compose.outlook import Outlook
 from sf.backends.compose.plaintext import Plaintexts
-from sf.backends.compose.planner import PULL_REQUEST, Outlook, Planner
+from sf.backends.compose.planner import Planner
+from sf.backends.compose.removal import Removal
 from sf.backends.compose.side import Reader, Side
 from sf.cache import Cache, cache_folder
 from sf.changes.masking import KEY_VARIABLE, Fingerprints
@@ -24,21 +28,15 @@ from sf.ci.comparison import resolve_comparison
 from sf.ci.context import Provider
 from sf.ci.values import repository_identity
 from sf.models import (
-    ActionKind,
-    ActionResult,
-    ActionState,
-    ActionUpdated,
-    Change,
     LifecyclePlan,
     LifecycleResult,
     Location,
-    Outcome,
     Problem,
 )
 from sf.process import ProgramMissing, find
 from sf.tools import ansible, ssh
 from sf.tools.compose import Compose
-from sf.tools.docker import Engine, engine_socket
+from sf.tools.docker import Engine, TlsEngine, certificate_folder, engine_socket
 from sf.tools.git import Git
 from sf.tools.sops import Sops
 
@@ -47,9 +45,9 @@ if TYPE_CHECKING:
 
     from sf.backends.compose.hosts import Machine
     from sf.backends.compose.inventory import Host
+    from sf.backends.compose.live import View
     from sf.ci.comparison import Comparison
     from sf.config import Config
-    from sf.models import Event, PlannedAction
     from sf.runtime.context import RuntimeContext
 
 BACKEND: Final = "compose"
@@ -81,7 +79,6 @@ class Run:
             at_rest=self._docker.secrets.at_rest,
             concurrency=self._docker.concurrency,
         )
-        self._telling = threading.Lock()
         self._version = ""
         self._sides: tuple[Side, Side] | None = None
         self._comparison: Comparison | None = None
@@ -99,7 +96,18 @@ class Run:
     def check_hosts(self) -> None:
         """Raises `Problem` when stacks cannot be deployed to a host. One that is lost fails its own only."""
         _, head = self.read()
-        hosts = {unit.host.name: unit.host for unit in head.units.values()}.values()
+        hosts = list({unit.host.name: unit.host for unit in head.units.values()}.values())
+        self._require_access(hosts)
+        self._fleet.check(hosts)
+
+    def _require_access(self, hosts: Sequence[Host]) -> None:
+        for host in hosts:
+            if host.reading_only:
+                raise Problem(
+                    f"{host.name} is only reached at {host.engine}, where sf can look and cannot deploy: compose"
+                    " has to run on the machine that owns the engine",
+                    hint="let sf in over ssh: `docker_host: ssh://user@host`, or `ansible_host`, `ansible_user`",
+                )
         distant = sorted(host.name for host in hosts if not host.local)
         if distant and not self._known_hosts:
             raise Problem(
@@ -107,7 +115,6 @@ class Run:
                 hint="put what `sf docker trust` prints into a file of the repository, compare it with the keys on"
                 " the machines, and name the file at `docker.ssh.known_hosts`",
             )
-        self._fleet.check(list(hosts))
 
     def read(self) -> tuple[Side, Side]:
         """Both sides, read when first asked for."""
@@ -134,22 +141,24 @@ class Run:
             resolver=self.resolver,
             masking=self._masking,
             ci=self._context.ci,
-            repository=self._repository,
+            repository=self.repository,
             repairs=self._docker.drift.tier2_action == "reconcile",
+            asks_registries=self._docker.drift.images,
+            terms=self._terms,
             at_rest=self._docker.secrets.at_rest,
         )
         outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
         self._outlook = outlook
         contents = {unit.stack.path: unit.folder.identity for unit in head.units.values()}
         if head.inventory.identity:
-            contents[self._docker.targets.inventory] = head.inventory.identity
+            contents[head.inventory.source] = head.inventory.identity
         return LifecyclePlan(
             mode=self._config.mode,
             backend=BACKEND,
             actions=tuple(outlook.actions),
             dry_run=self._context.dry_run,
             target=", ".join(self._docker.targets.selector.groups),
-            repository=self._repository,
+            repository=self.repository,
             commit=comparison.head,
             base=comparison.base or "",
             config_hash=self._config.digest,
@@ -161,31 +170,47 @@ class Run:
         )
 
     def execute(self, plan: LifecyclePlan) -> LifecycleResult:
-        """An action of kind NONE that was seen running as planned counts as done; one that is unknown does not."""
+        """Do what `plan`, which this run made, says."""
         deadlines = self._config.deadlines
+        owner = self.owner(plan.commit)
         deployment = Deployment(
             variables=self._variables,
-            origin=Origin(repository=self._repository, commit=plan.commit, owner=self._owner(plan.commit)),
+            origin=Origin(repository=self.repository, commit=plan.commit, owner=owner),
             patience=Patience(wait=int(deadlines.action), hook=int(deadlines.hook), lock=int(deadlines.lock)),
             redactor=self._context.redactor,
             plaintexts=Plaintexts(self._sops),
             look_back=lambda record: self._reader.folder(record.commit, record.stack),
         )
-        hosts: dict[str, list[PlannedAction]] = {}
-        for action in sorted(plan.actions, key=lambda one: one.order):
-            hosts.setdefault(action.metadata["host"], []).append(action)
-        found = self._fleet.work(
-            list(hosts.values()), lambda actions: self._carry_out_all(actions, deployment)
+        removal = Removal(
+            owner=owner,
+            lock=int(deadlines.lock),
+            down=int(deadlines.action),
+            prunes=self._terms.handling == "prune",
+            redactor=self._context.redactor,
         )
-        results = {result.name: result for results in found for result in results}
-        return LifecycleResult(
-            actions=tuple(results[action.name] for action in plan.actions if action.name in results)
+        _, head = self.read()
+        execution = Execution(
+            head, self._outlook, self._fleet, self._context, deployment=deployment, removal=removal
         )
+        return execution.run(plan)
 
     def close(self) -> None:
         """Let go of the hosts, and keep the cache within its bounds."""
         self._fleet.close()
         self._cache.prune()
+
+    @property
+    def _terms(self) -> Terms:
+        drift = self._docker.drift
+        needs_force = drift.orphan_action == "prune" and drift.prune_requires_confirmation
+        return Terms(
+            handling=drift.orphan_action,
+            threshold=drift.orphan_threshold,
+            root=self._docker.iac.path,
+            repository=repository_identity(self._docker.repository) or self._docker.repository.lower(),
+            declared=self._docker.targets.is_declared,
+            confirmed=self._context.force or not needs_force,
+        )
 
     def trust(self, names: Sequence[str]) -> str:
         """Lines of known_hosts(5) with the keys that the hosts of these names (none: all) show now.
@@ -205,6 +230,15 @@ class Run:
         return "".join(
             self._fleet.work(list(places), lambda place: ssh.scan(context.launcher, context.environ, *place))
         )
+
+    def reach(self, hosts: Sequence[Host]) -> dict[str, View]:
+        """What each of `hosts` has. Raises `Problem` when one cannot be deployed to or read."""
+        self._require_access(hosts)
+        self._fleet.check(hosts)
+        self._fleet.look(hosts)
+        for problem in self._fleet.failures.values():
+            raise problem
+        return {host.name: self._fleet.view(host) for host in hosts}
 
     @cached_property
     def _ssh(self) -> ssh.Client:
@@ -250,15 +284,19 @@ class Run:
         return data.decode("utf-8", "surrogateescape")
 
     def _connect(self, host: Host) -> Machine:
+        if host.reading_only:
+            folder = host.certificates or certificate_folder(self._context.environ)
+            return TlsMachine(host.name, TlsEngine(host.engine, Path(folder), host=host.name))
         if not host.local:
             return SshMachine(host.name, self._ssh.connection(host.route))
         context = self._context
-        engine = Engine(engine_socket(context.environ))
+        engine = Engine(Path(host.socket) if host.socket else engine_socket(context.environ))
         environ = self._compose.deploying(engine.socket)
         return LocalMachine(host.name, engine, context.launcher, environ, Path(self._docker.stack_dir))
 
-    def _owner(self, commit: str) -> str:
-        return self._context.ci.run_url or f"a run of {self._repository or 'sf'} at {commit[:12]}"
+    def owner(self, commit: str) -> str:
+        """Who this is, for somebody who has to wait for us."""
+        return self._context.ci.run_url or f"a run of {self.repository or 'sf'} at {commit[:12]}"
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -268,93 +306,6 @@ class Run:
         return Resolver(self._compose, scratch, self._variables, kept)
 
     @property
-    def _repository(self) -> str:
+    def repository(self) -> str:
+        """The identity of the repository; empty when it has no remote."""
         return self._context.ci.repository or repository_identity(self._git.remote_url())
-
-    def _carry_out_all(self, actions: Sequence[PlannedAction], deployment: Deployment) -> list[ActionResult]:
-        """Carry out the actions of one host in their order; what depends on a failed one is not begun."""
-        results: list[ActionResult] = []
-        failed: dict[str, str] = {}
-        for action in actions:
-            blocked = next((name for name in action.depends_on if name in failed), None)
-            if blocked and action.action is ActionKind.DEPLOY:
-                result: ActionResult | None = self._not_reached(
-                    action, f"{blocked} failed, and it depends on that"
-                )
-            else:
-                result = self._carry_out(action, deployment)
-            if result:
-                results.append(result)
-                if not result.success:
-                    failed[action.name] = result.message
-        return results
-
-    def _carry_out(self, action: PlannedAction, deployment: Deployment) -> ActionResult | None:
-        if lost := self._fleet.failures.get(action.metadata["host"]):
-            _, head = self.read()
-            return self._not_reached(action, lost.message) if action.name in head.units else None
-        if action.action is ActionKind.DEPLOY:
-            return self._deploy(action, deployment)
-        if action.name in self._outlook.reported:
-            return self._ended(
-                ActionResult(
-                    name=action.name, success=True, outcome=Outcome.UNCHANGED, message=action.description
-                )
-            )
-        if action.action is ActionKind.REPORT and action.change is not Change.REMOVE:
-            return self._not_reached(action, action.description)
-        if action.live and action.live.effect is Change.UNCHANGED:
-            return self._ended(
-                ActionResult(
-                    name=action.name,
-                    success=True,
-                    outcome=Outcome.UNCHANGED,
-                    message="runs as planned already",
-                )
-            )
-        return None
-
-    def _deploy(self, action: PlannedAction, deployment: Deployment) -> ActionResult:
-        _, head = self.read()
-        emit = self._tell
-        emit(ActionUpdated(name=action.name, state=ActionState.STARTED, message=action.description))
-        sight = self._outlook.sights.get(action.name)
-        if sight is None:
-            return self._not_reached(action, "what runs there could not be seen when the plan was made")
-        started = time.monotonic()
-        unit = head.units[action.name]
-        try:
-            result = deployment.deploy(
-                unit,
-                sight,
-                self._fleet.view(unit.host),
-                on_line=lambda line: emit(
-                    ActionUpdated(name=action.name, state=ActionState.WAITING, message=line.strip())
-                ),
-            )
-        except Problem as problem:
-            result = ActionResult(
-                name=action.name,
-                success=False,
-                outcome=Outcome.INTERRUPTED if self._context.launcher.is_cancelled else Outcome.FAILED,
-                duration=time.monotonic() - started,
-                message=problem.message,
-                stderr=problem.hint,
-            )
-        return self._ended(result)
-
-    def _not_reached(self, action: PlannedAction, why: str) -> ActionResult:
-        return self._ended(
-            ActionResult(name=action.name, success=False, outcome=Outcome.NOT_REACHED, message=why)
-        )
-
-    def _ended(self, result: ActionResult) -> ActionResult:
-        self._tell(
-            ActionUpdated(name=result.name, state=ActionState.ENDED, message=result.message, result=result)
-        )
-        return result
-
-    def _tell(self, event: Event) -> None:
-        """Emit `event`; listeners get one at a time."""
-        with self._telling:
-            self._context.emit(event)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.compose.inventory import Inventory, gather, implicit, read_inventory
 from sf.backends.compose.stack import Kind, find_stacks
+from sf.backends.compose.targets import context_inventory, state_inventory
 from sf.backends.compose.tree import Tree
+from sf.config import FILE_NAME, load_config
 from sf.models import Finding, Location, Problem, Severity
+from sf.tools.contexts import read_contexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sf.backends.compose.inventory import Host
     from sf.backends.compose.stack import Stack
     from sf.backends.compose.tree import Folder
     from sf.cache import Cache
-    from sf.config import DockerConfig
+    from sf.config import DockerConfig, TargetsConfig
     from sf.runtime.context import RuntimeContext
     from sf.tools.git import Git
 
@@ -39,13 +42,18 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What one tree asks for: ``units`` by name, in order. ``findings`` are about this state alone."""
+    """What one tree asks for: ``units`` by name, in order. ``findings`` are about this state alone.
+
+    ``selected``: names of the hosts that take part. ``configured``: whether it has a configuration of sf.
+    """
 
     treeish: str = ""
     inventory: Inventory = field(default_factory=Inventory)
     stacks: tuple[Stack, ...] = ()
     units: dict[str, Unit] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    selected: frozenset[str] = frozenset()
+    configured: bool = False
 
 
 class Reader:
@@ -58,14 +66,16 @@ class Reader:
         self._cache = cache
         self._inventories: dict[str, Inventory] = {}
 
-    def read(self, treeish: str) -> Side:
-        """What the tree `treeish` asks for. Raises `Problem` when its inventory cannot be read."""
+    def read(self, treeish: str, *, before: bool = False) -> Side:
+        """What the tree `treeish` asks for. Raises `Problem` when its inventory cannot be read.
+
+        With `before` hosts that stand in the configuration are those of the tree's own.
+        """
         tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
         stacks = find_stacks(tree, self._config.iac.path)
-        inventory = self._inventory(tree)
-        selected = inventory.select(
-            self._config.targets.selector.groups, source=self._config.targets.inventory
-        )
+        inventory = self._inventory(tree, before=before)
+        selector = self._config.targets.selector
+        selected = inventory.select(selector.groups, selector.hosts)
         units: dict[str, Unit] = {}
         findings: list[Finding] = list(_vaulted(inventory))
         for stack in stacks:
@@ -84,12 +94,14 @@ class Reader:
             stacks=tuple(stacks),
             units=ordered,
             findings=tuple(findings),
+            selected=selected,
+            configured=FILE_NAME in tree,
         )
 
     def read_before(self, treeish: str) -> Side:
         """As `read`, for the state before: one that cannot be read asks for nothing, and a finding says so."""
         try:
-            return self.read(treeish)
+            return self.read(treeish, before=True)
         except Problem as problem:
             finding = Finding(
                 code=BASE_UNREADABLE,
@@ -113,9 +125,15 @@ class Reader:
         file = tree.file(path)
         return tree.content(file) if file else None
 
-    def _inventory(self, tree: Tree) -> Inventory:
-        if not self._config.targets.inventory:
+    def _inventory(self, tree: Tree, *, before: bool) -> Inventory:
+        targets = self._config.targets
+        if targets.is_local:
             return implicit()
+        if targets.source == "docker-context":
+            return context_inventory(read_contexts(self._context.environ))
+        if targets.source == "inline":
+            hosts = self._stated_before(tree) if before else targets.hosts
+            return state_inventory(hosts, FILE_NAME)
         source = gather(tree, self._config.targets.inventory)
         if source.identity not in self._inventories:
             count = len(self._inventories)
@@ -133,15 +151,29 @@ class Reader:
             )
         return self._inventories[source.identity]
 
+    def _stated_before(self, tree: Tree) -> Mapping[str, Mapping[str, Any]]:
+        """The hosts of the configuration in `tree`: what a pull request adds to them is not followed."""
+        file = tree.file(FILE_NAME)
+        if file is None:
+            return {}
+        return load_config(tree.content(file), environ=self._context.environ).docker.targets.hosts
+
     def _hosts(self, stack: Stack, inventory: Inventory, findings: list[Finding]) -> tuple[str, ...]:
         try:
             hosts = inventory.scope(stack.scope)
         except Problem as problem:
-            findings.append(_finding("scope-ambiguous", problem, stack))
+            code = "host-unusable" if stack.scope in inventory.unusable else "scope-ambiguous"
+            findings.append(_finding(code, problem, stack))
             return ()
         if hosts is None:
-            findings.append(_unknown_scope(stack, self._config.targets.inventory))
+            findings.append(_unknown_scope(stack, self._config.targets))
             return ()
+        if not hosts:
+            empty = Problem(
+                f"{stack.path} is for {stack.scope}, a group without hosts, and runs nowhere",
+                hint="add hosts to the group, or remove the folder",
+            )
+            findings.append(_finding("scope-empty", empty, stack))
         return hosts
 
 
@@ -157,12 +189,14 @@ def _vaulted(inventory: Inventory) -> Iterator[Finding]:
         )
 
 
-def _unknown_scope(stack: Stack, inventory: str) -> Finding:
-    where = (
-        f"the inventory {inventory}"
-        if inventory
-        else "no inventory is configured, so only localhost is known; it"
-    )
+def _unknown_scope(stack: Stack, targets: TargetsConfig) -> Finding:
+    where = {
+        "ansible": f"the inventory {targets.inventory}",
+        "inline": "`docker.targets.hosts`",
+        "docker-context": "the store of docker contexts",
+    }[targets.source]
+    if targets.is_local:
+        where = "no inventory is configured, so only localhost is known; it"
     return Finding(
         code="scope-unknown",
         severity=Severity.ERROR,

@@ -66,6 +66,10 @@ class Folder:
         blobs = self._read({file.oid for file in self.files.values()})
         return {name: blobs[file.oid] for name, file in self.files.items()}
 
+    def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """The contents of blobs of the same repository, by id: one question for the files of many folders."""
+        return self._read(oids)
+
     def below(self, name: str) -> dict[str, File]:
         """The file `name`, or every file below the folder `name` (``.`` for all); empty when there is neither."""
         if name in self.files:

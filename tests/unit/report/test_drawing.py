@@ -279,3 +279,28 @@ def test_empty_documents_say_so() -> None:
     nothing: dict[str, Any] = {"entries": [], "findings": [], "unknown": [], "hosts": [], "stacks": []}
     assert "no cluster" in drawn({"schema": "sf.graph/v1", **nothing}, "text")
     assert "no host" in drawn({"schema": "sf.estate/v1", **nothing}, "text")
+
+
+def test_hosts_say_how_they_are_reached() -> None:
+    nothing = {"local": False, "address": "", "port": 0, "user": "", "groups": ["all"]}
+    hosts = [
+        {**nothing, "name": "here", "local": True, "socket": "/run/own.sock"},
+        {**nothing, "name": "plain"},
+        {
+            **nothing,
+            "name": "behind",
+            "address": "10.0.0.7",
+            "port": 2222,
+            "user": "deploy",
+            "key_file": "~/.ssh/id",
+            "ssh_options": [["ProxyJump", "bastion"]],
+        },
+        {**nothing, "name": "far", "engine": "tcp://10.0.0.8:2376"},
+    ]
+    document = {"schema": "sf.estate/v1", "hosts": hosts, "stacks": [], "findings": []}
+    assert unstyled(drawn(document, "text")).split("\n\n") == [
+        "here  this machine at /run/own.sock",
+        "plain  plain",
+        "behind  deploy@10.0.0.7:2222, with the key ~/.ssh/id, ProxyJump bastion",
+        "far  tcp://10.0.0.8:2376, to look at only\n",
+    ]

@@ -212,12 +212,16 @@ def test_selection_by_groups_and_its_mistakes() -> None:
     inventory = Inventory(
         hosts={"a": Host(name="a"), "b": Host(name="b")}, groups={"g": ("a",), "empty": (), "all": ("a", "b")}
     )
-    assert inventory.select(["g"], source="hosts") == {"a"}
-    assert inventory.select([], source="hosts") == {"a", "b"}
+    assert inventory.select(["g"]) == {"a"}
+    assert inventory.select([]) == {"a", "b"}
     with pytest.raises(Problem, match="no such group"):
-        inventory.select(["gg"], source="hosts")
+        inventory.select(["gg"])
     with pytest.raises(Problem, match="without hosts"):
-        inventory.select(["empty"], source="hosts")
+        inventory.select(["empty"])
+    assert inventory.select([], ["b"]) == {"b"}
+    assert inventory.select(["g"], ["b"]) == {"a", "b"}
+    with pytest.raises(Problem, match="no such host"):
+        inventory.select([], ["c"])
 
 
 def test_without_an_inventory_there_is_this_machine() -> None:

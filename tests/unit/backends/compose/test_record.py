@@ -104,3 +104,18 @@ def test_a_generation_makes_another_label_only_where_there_is_content() -> None:
     assert Deployed(sealed=sealed, generation=1).content_label != Deployed(sealed=sealed).content_label
     plain = seal(Service(name="a", fields={}, files={}, inline={}), SALT)
     assert Deployed(sealed=plain, generation=1).content_label == ""
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc/passwd", "a/../../b", "two\nlines"])
+def test_a_record_that_names_files_out_of_its_folder_is_damaged(name: str) -> None:
+    document = json.loads(record_document(record()))
+    document["managed"] = {name: "0" * 64}
+    with pytest.raises(Problem, match="the deployment record of shop is damaged"):
+        read_record(json.dumps(document).encode(), project="shop")
+
+
+def test_what_was_taken_down_has_files_and_nothing_to_go_back_to() -> None:
+    left = record().taken_down()
+    assert left.managed == record().managed
+    assert (left.removed, left.complete, left.services, left.inputs, left.commit) == (True, False, {}, "", "")
+    assert read_record(record_document(left), project="shop") == left
