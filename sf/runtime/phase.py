@@ -93,6 +93,8 @@ class _Run:
         config, context = self._config, self._context
         try:
             with self._entered(Phase.RESOLVE):
+                # Secrets of a run that was killed do not wait for somebody to clean up.
+                context.workspace.sweep()
                 backend = resolve_backend(config.mode, config.backend)
                 context.resolved.backend = backend
                 validate_capabilities(backend, derive_required(config, context))

@@ -91,7 +91,7 @@ class Reconciliation:
             lineage=lineage,
             limits=self._limits,
             emit=context.emit,
-            evidence=lambda state, verdict: find_evidence(cluster.api, state, verdict),
+            evidence=lambda state, verdict: find_evidence(cluster.api, kubectl, state, verdict),
             is_cancelled=lambda: context.launcher.is_cancelled,
         )
 
