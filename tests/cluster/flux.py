@@ -188,9 +188,8 @@ class Fleet:
 
     def make_ready(self, name: str) -> None:
         """Say of the Deployment what its controller would say if somebody ran it."""
-        conditions = [
-            {"type": kind, "status": "True", "reason": "Tested"} for kind in ("Available", "Progressing")
-        ]
+        reasons = {"Available": "MinimumReplicasAvailable", "Progressing": "NewReplicaSetAvailable"}
+        conditions = [{"type": kind, "status": "True", "reason": why} for kind, why in reasons.items()]
         counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), 1)
         status = {"observedGeneration": 1, "conditions": conditions, **counts}
         self.cluster.kubectl(

@@ -122,6 +122,7 @@ class Execution:
         self._until = time.monotonic() + limits.run
         self._locked_out = 0.0
         self._is_silent = False
+        self._at_work = 0
         self.results: dict[str, ActionResult] = {}
         for unit in self._units.values():
             self._open[unit.node.id] = self._first_look(unit)
@@ -179,8 +180,9 @@ class Execution:
         if time.monotonic() >= self._until:
             self._end(work, Outcome.NOT_REACHED, f"not reached: the run may take {self._limits.run:g} s")
             return False
-        if sum(bool(other.begun) for other in self._open.values()) >= self._limits.concurrency:
+        if self._at_work >= self._limits.concurrency:
             return False
+        self._at_work += 1
         work.begun = time.monotonic()
         return True
 
@@ -414,6 +416,7 @@ class Execution:
             else "",
         )
         del self._open[node.id]
+        self._at_work -= bool(work.begun)
         self.results[node.id] = result
         self._emit(ActionUpdated(name=node.id, state=ActionState.ENDED, message=message, result=result))
 

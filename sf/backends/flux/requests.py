@@ -78,7 +78,7 @@ def _ask_some(
 ) -> dict[Target, Problem]:
     try:
         kubectl.run(
-            [f"--request-timeout={_ANSWER}s", *_arguments(collection, names, request)], timeout=_TIMEOUT
+            [*_arguments(collection, names, request), f"--request-timeout={_ANSWER}s"], timeout=_TIMEOUT
         )
     except ProgramTimeout as late:
         return {Target(collection, name): Passing(late.message) for name in names}

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sf.backends.flux.watcher import Watcher
-from sf.tools.kubernetes import Api, ApiProblem, Collection, Endpoint
+from sf.models import Problem
+from sf.tools.kubernetes import Api, Collection, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,9 +172,15 @@ def test_trouble_is_told_until_it_is_over(api: Api, script: Script) -> None:
     watcher.close()
 
 
-def test_what_cannot_be_listed_at_first_is_an_error(api: Api, script: Script) -> None:
-    script.listings.put(403)
-    with pytest.raises(ApiProblem, match="the API server answers with status 403"):
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(403, "the API server answers with status 403"), (404, "does not know things of example.test/v1")],
+)
+def test_what_cannot_be_listed_at_first_is_an_error(
+    status: int, words: str, api: Api, script: Script
+) -> None:
+    script.listings.put(status)
+    with pytest.raises(Problem, match=words):
         Watcher(api, [THINGS])
 
 
