@@ -93,13 +93,18 @@ def killed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Killed
     ("phase", "program", "pattern"),
     [
         ("validate", "kustomize", "version"),
+        # The builds that find the Kustomizations, and with those in the cache the one of what changed.
         ("prepare", "kustomize", "build*"),
+        ("plan", "kustomize", "build*"),
         ("execute", "kubectl", "*annotate*gitrepositories*"),
         ("execute", "kubectl", "*annotate*kustomizations*"),
     ],
 )
 def test_at_a_program(killed: Killed, signum: Signals, *, phase: str, program: str, pattern: str) -> None:
-    commit = killed.change(killed.fleet.content("web", f"{signum.name} {pattern}"))
+    shutil.rmtree(killed.command.home / ".cache", ignore_errors=True)
+    if phase == "plan":
+        killed.command("plan", "--base", "HEAD", cwd=killed.fleet.repository.root)
+    commit = killed.change(killed.fleet.content("web", f"{signum.name} {phase} {pattern}"))
     killed.reached.unlink(missing_ok=True)
     running = killed.start(PATH=killed.hanging(program, pattern))
     running.wait_for(killed.reached.exists)
