@@ -410,15 +410,29 @@ def _lifecycle(
 @cli.command()
 @_out_dir
 @_output("text", "json", "markdown")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=_Place(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Report the plan.json in FILE, which a job without rights made, and comment on its pull request.",
+)
 @click.pass_obj
-def report(edge: Edge, out_dir: Path, output: str) -> None:
+def report(edge: Edge, out_dir: Path, output: str, plan_file: Path | None) -> None:
     """Print the report of the last run again.
 
-    It is read from the output directory of that run.
+    It is read from the output directory of that run. With --plan, a plan of another job is reported as if it had
+    been made here; nothing in it is believed.
     """
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
-    sessions.print_again(edge.session(), sessions.Printing(out_dir=out_dir, output=output))
+    printing = sessions.Printing(out_dir=out_dir, output=output)
+    if plan_file is None:
+        sessions.print_again(edge.session(), printing)
+    else:
+        from sf.relay import relay  # noqa: PLC0415 - start-up time
+
+        relay(edge.session(), plan_file, printing)
 
 
 @cli.command()

@@ -25,6 +25,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -44,6 +45,8 @@ MAX_BYTES: Final = 256 * 1024
 MAX_PROBLEMS: Final = 20
 MAX_SECONDS: Final = 24 * 3600
 MAX_LABEL: Final = 100
+STEERING: Final = (("gitops", "cluster"), ("gitops", "oidc"), ("docker", "ssh"), ("docker", "scripts"))
+"""Keys, and sections with all their keys, that decide where credentials go and what may run with them."""
 
 _DURATION: Final = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?")
 _CLUSTER: Final = re.compile(r"[A-Za-z](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
@@ -52,6 +55,9 @@ _SWITCH_WORDS: Final = {
     **dict.fromkeys(("y", "Y", "yes", "on"), True),
     **dict.fromkeys(("n", "N", "no", "off"), False),
 }
+_REMOTE_BASE: Final = re.compile(
+    r"(?:(?:https?|ssh)://)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~+@=-]+)*"
+)
 _START: Final = "write at least `lifecycle: {mode: gitops}` or `lifecycle: {mode: docker}`"
 
 
@@ -111,6 +117,18 @@ def _https_url(text: str) -> str:
     if not port_is_fine or " " in text:
         raise ValueError(problem)
     return text.rstrip("/")
+
+
+def _remote_base(text: str) -> str:
+    base = text.removesuffix("/").removesuffix(".git")
+    if not _REMOTE_BASE.fullmatch(base) or not {".", ".."}.isdisjoint(base.split("/")):
+        raise ValueError(
+            "must be the beginning of an address like `github.com/fluxcd` or `https://example.com/charts`,"
+            " without user and query"
+        )
+    scheme, mark, rest = base.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.lower()}{slash}{path}"
 
 
 def _variable_name(text: str) -> str:
@@ -253,11 +271,19 @@ class GitopsConfig(Section):
     source_root: RepositoryPath = ""
     """Folder that is the root of the source, when Flux reads an artifact made of a part of the repository."""
 
+    remote_bases: Annotated[
+        tuple[Annotated[str, AfterValidator(_remote_base)], ...], Field(strict=False)
+    ] = ()
+    """Where remote bases may come from: beginnings of addresses, such as `github.com/fluxcd`. Never for forks."""
+
     cluster: ClusterConfig | None = None
     oidc: OidcConfig = OidcConfig()
 
     concurrency: Annotated[int, Field(ge=1)] = 20
     """How many Kustomizations are reconciled at a time. Flux itself has a limit of its own."""
+
+    drift: Switch = False
+    """Whether plans compare each rendered object with the one in the cluster. That takes the right to patch it."""
 
 
 class SelectorConfig(Section):
@@ -297,6 +323,9 @@ class SecretsConfig(Section):
 
     provider: Literal["sops"] = "sops"
     """Program that decrypts."""
+
+    at_rest: Literal["disk", "tmpfs"] = "disk"
+    """Where decrypted files that containers mount stand: on the host's disk, or in its memory until it reboots."""
 
 
 class DriftConfig(Section):
@@ -356,7 +385,10 @@ class ReportConfig(Section):
     """Whether a pull or merge request gets a comment: `auto` where there is a token for it, or never."""
 
     label: Annotated[str, AfterValidator(_label)] = ""
-    """Tells two runs over the same target apart. Each label has a comment of its own."""
+    """Tells two runs over the same target apart. Each label has a comment and an issue of its own."""
+
+    drift_issue: bool = False
+    """Whether a scheduled run keeps an issue open for as long as what is running differs from the repository."""
 
 
 class DeadlinesConfig(Section):
@@ -391,6 +423,9 @@ class Config(BaseModel):
     report: ReportConfig = ReportConfig()
     deadlines: DeadlinesConfig = DeadlinesConfig()
 
+    _approved: Config | None = PrivateAttr(default=None)
+    """The configuration as it was written, where a run does not go by all of it."""
+
     @property
     def mode(self) -> Literal["gitops", "docker"]:
         return self.lifecycle.mode
@@ -404,12 +439,37 @@ class Config(BaseModel):
         """sha256 (hex) over what decides the plan: the mode and the values of its section that are not defaults.
 
         Ignored sections, deadlines and keys that a later version adds do not change it, nor does a kubeconfig:
-        it is about who looks. How many hosts are worked on at a time is about how long it takes.
+        it is about who looks, as whether it is looked for drift is about how closely. How many hosts are worked on
+        at a time is about how long it takes. What a run went by does not matter (`steered_by`).
         """
-        values = self._active.model_dump(
-            mode="json", exclude_defaults=True, exclude={"cluster": {"kubeconfig"}, "concurrency": True}
-        )
+        if self._approved is not None:
+            return self._approved.digest
+        aside: dict[str, Any] = {"cluster": {"kubeconfig"}, "concurrency": True}
+        if self.mode == "gitops":
+            aside["drift"] = True
+        values = self._active.model_dump(mode="json", exclude_defaults=True, exclude=aside)
         return hashlib.sha256(canonical_json({"mode": self.mode, self.mode: values})).hexdigest()
+
+    @property
+    def steering_files(self) -> tuple[str, ...]:
+        """The files of the repository that decide as `STEERING` does, because such a key names them."""
+        cluster, known_hosts = self.gitops.cluster, self.docker.ssh.known_hosts
+        kubeconfig = cluster.kubeconfig.path if cluster and self.mode == "gitops" else ""
+        named = [
+            "" if kubeconfig.startswith(("/", "~/")) else kubeconfig,
+            known_hosts if self.mode == "docker" and not any(one in known_hosts for one in " \n") else "",
+        ]
+        return tuple(filter(None, named))
+
+    def steered_by(self, other: Config | None) -> Config:
+        """A copy that has the keys of `STEERING` from `other`, or their defaults. Its digest stays."""
+        sections: dict[str, Section] = {}
+        for name, key in STEERING:
+            section: Section = sections.get(name) or getattr(self, name)
+            sections[name] = section.model_copy(update={key: _value(other, (name, key))})
+        copy = self.model_copy(update=sections)
+        copy._approved = self  # noqa: SLF001 - it is of this class
+        return copy
 
     @property
     def _active(self) -> GitopsConfig | DockerConfig:
@@ -444,6 +504,15 @@ def check_config(
         return _Source(data, path, environ).read()[1]
     except Problem as problem:
         return [problem]
+
+
+def steering_differences(one: Config, other: Config | None) -> list[str]:
+    """The keys of the mode of `one` that steer and are not the same in both; None has their defaults."""
+    return [
+        ".".join(keys)
+        for keys, _, _ in _keys(Config)
+        if keys[:2] in STEERING and keys[0] == one.mode and _value(one, keys) != _value(other, keys)
+    ]
 
 
 def json_schema() -> dict[str, Any]:
@@ -618,6 +687,17 @@ def _keys(
             yield from _keys(section, (*parents, name))
         else:
             yield (*parents, name), model, field
+
+
+def _value(config: Config | None, keys: Sequence[str]) -> Any:
+    """What stands at `keys`, or their default; None where the section that has them may be left out and is."""
+    value: Any = config
+    model: type[BaseModel] = Config
+    for key in keys:
+        field = model.model_fields[key]
+        value = field.default if value is None and model is not ClusterConfig else getattr(value, key, None)
+        model = _section(field) or model
+    return value
 
 
 def _section(field: FieldInfo) -> type[Section] | None:

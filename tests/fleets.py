@@ -7,8 +7,8 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Final
 
-from sf.backends.flux.closure import Names
 from sf.backends.flux.graph import Graph, Start
+from sf.backends.flux.names import Names
 from sf.backends.flux.render import Renderer
 from sf.backends.flux.tree import Blobs, Tree
 from sf.process import Launcher
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.graph import Entry
 
 URL: Final = "https://git.example.test/acme/fleet"
@@ -72,9 +73,10 @@ class Fleet:
         self.flux = Flux(launcher, environ)
         self.renderer = Renderer(self.kustomize, scratch, self.flux.envsubst)
         self.names = Names()
+        self.remotes: Remotes | None = None
 
     def graph(self, tree: Tree) -> Graph:
-        return Graph(tree, self.renderer, self.names, mentions, lambda url: url == URL)
+        return Graph(tree, self.renderer, self.names, mentions, lambda url: url == URL, remotes=self.remotes)
 
     def entry(self, files: Mapping[str, str | bytes], path: str) -> Entry:
         return self.graph(tree_of(files)).entry(Start(path=path))

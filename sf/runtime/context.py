@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from sf.config import FILE_NAME
 from sf.models import Problem
 from sf.process import Launcher
 from sf.redact import Redactor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sf.ci.context import CIContext
-    from sf.models import Event, LifecyclePlan, LifecycleResult
+    from sf.models import Event, Finding, LifecyclePlan, LifecycleResult
     from sf.runtime.approval import Approval
     from sf.runtime.backend import LifecycleBackend
 
@@ -85,8 +86,10 @@ class RuntimeContext:
 
     `environ` is the environment as the edge read it, once; nothing below reads the process's own. `workspace`,
     `launcher` and `redactor` are the doors of this run. `base` and `head` override the compared revisions.
-    A plan that is not what `approval` says is refused before anything is executed. A run is for what changed,
-    unless it is for `everything` or for `only` the units of these names.
+    `config_file` is where the configuration comes from, relative to the root unless it is outside of it. A plan
+    that is not what `approval` says is refused before anything is executed. What `steering` holds was found out
+    about the configuration, and makes what is behind its credentials unknown. A run is for what changed, unless it
+    is for `everything` or for `only` the units of these names.
     """
 
     ci: CIContext
@@ -105,6 +108,8 @@ class RuntimeContext:
     approval: Approval | None = None
     everything: bool = False
     only: tuple[str, ...] = ()
+    config_file: str = FILE_NAME
+    steering: tuple[Finding, ...] = field(default=(), init=False)
     plan: LifecyclePlan | None = field(default=None, init=False)
     result: LifecycleResult | None = field(default=None, init=False)
     emit: Callable[[Event], None] = field(default=lambda _event: None, init=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sf.ci.context import Trust
@@ -36,6 +37,7 @@ from sf.models import (
 from sf.runtime.capability import derive_required, validate_capabilities
 from sf.runtime.errors import LifecycleError
 from sf.runtime.registry import resolve_backend
+from sf.runtime.steering import steer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -90,11 +92,12 @@ class _Run:
 
     def forward(self) -> None:
         """Resolve to execute. What fails is remembered, so that report and cleanup still have their turn."""
-        config, context = self._config, self._context
+        context = self._context
         try:
             with self._entered(Phase.RESOLVE):
                 # Secrets of a run that was killed do not wait for somebody to clean up.
                 context.workspace.sweep()
+                config, context.steering = steer(self._config, context)
                 backend = resolve_backend(config.mode, config.backend)
                 context.resolved.backend = backend
                 validate_capabilities(backend, derive_required(config, context))
@@ -105,7 +108,8 @@ class _Run:
             with self._entered(Phase.PREPARE):
                 backend.prepare(config, context)
             with self._entered(Phase.PLAN):
-                context.plan = plan = backend.plan(config, context)
+                plan = backend.plan(config, context)
+                context.plan = plan = replace(plan, findings=(*context.steering, *plan.findings))
                 self._emit(PlanReady(plan=plan))
                 self._refuse_errors(plan)
                 if context.approval:

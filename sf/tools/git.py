@@ -30,6 +30,14 @@ OLDEST_MERGE_TREE: Final = (2, 38)
 _READ_TIMEOUT: Final = 120.0
 _FETCH_TIMEOUT: Final = 600.0
 _BLOBS_LIMIT: Final = 512 * 1024 * 1024
+# Where a commit of a foreign repository is kept.
+_FETCHED: Final = "refs/sf/fetched"
+# The order in which a server takes what a ref may be short for (gitrevisions(7)).
+_REF_PLACES: Final = ("", "refs/", "refs/tags/", "refs/heads/")
+# A program with a bound on each file that it writes, in blocks of 512 bytes (POSIX sh, ulimit). It is told, not
+# killed, at that point, so that it can say why it fails.
+_BOUNDED: Final = ("sh", "-c", 'trap \'\' XFSZ; ulimit -f "$0" && exec "$@"')
+_BLOCK: Final = 512
 _LIKELY_DEFAULTS: Final = ("main", "master")
 
 _EMPTY_TREES: Final = {
@@ -83,6 +91,7 @@ _NAMED_SETTINGS: Final = (
     (re.compile(r"filter\..*\.(?:clean|smudge|process)"), ""),
     (re.compile(r"filter\..*\.required"), "false"),
 )
+_FILE_MODES: Final = frozenset({"100644", "100755"})
 # Git takes the first value of this one, so that it cannot be overruled.
 _REFUSED_SETTING: Final = re.compile(r"remote\..*\.uploadpack")
 
@@ -155,6 +164,7 @@ class Git:
         self._launcher = launcher
         self._directory = directory.resolve()
         self._inherited = inherited(environ)
+        self._commits: dict[str, str] = {}
         if "SSH_AUTH_SOCK" in environ:
             self._inherited["SSH_AUTH_SOCK"] = environ["SSH_AUTH_SOCK"]
 
@@ -176,16 +186,15 @@ class Git:
                 f"{self._directory} is a bare repository: it has no working tree",
                 hint="run sf in a clone of it",
             )
-        toplevel = Path(self._line("rev-parse", "--show-toplevel"))
-        if not self._directory.is_relative_to(toplevel):
+        if not self._directory.is_relative_to(self._toplevel):
             raise Problem(
-                f"the repository of {self._directory} says that its working tree is {toplevel}",
+                f"the repository of {self._directory} says that its working tree is {self._toplevel}",
                 hint="remove core.worktree from its configuration: `git config --unset core.worktree`",
             )
-        return toplevel
+        return self._toplevel
 
     def is_bare(self) -> bool:
-        return self._line("rev-parse", "--is-bare-repository") == "true"
+        return self._place[1] == "true"
 
     def is_shallow(self) -> bool:
         """Whether history was cut off when this repository was cloned."""
@@ -219,11 +228,14 @@ class Git:
 
     def default_branch(self) -> str:
         """The remote's default branch as far as this clone knows, else main or master; empty if neither exists."""
-        reference = f"refs/remotes/{REMOTE}/HEAD"
-        target = self._line("symbolic-ref", "--quiet", reference, accept=(0, 1))
-        if target:
-            return target.removeprefix(f"refs/remotes/{REMOTE}/")
-        return next((name for name in _LIKELY_DEFAULTS if self.branch_commit(name)), "")
+        at_remote, local = f"refs/remotes/{REMOTE}/", "refs/heads/"
+        places = [f"{place}{name}" for name in _LIKELY_DEFAULTS for place in (at_remote, local)]
+        listed = self._line("for-each-ref", "--format=%(refname) %(symref)", f"{at_remote}HEAD", *places)
+        targets = dict(line.split(" ", 1) for line in listed.splitlines())
+        if target := targets.get(f"{at_remote}HEAD"):
+            return target.removeprefix(at_remote)
+        found = (name for name in _LIKELY_DEFAULTS if {at_remote + name, local + name} & targets.keys())
+        return next(found, "")
 
     def branch_commit(self, branch: str) -> str | None:
         """The commit of `branch` as last seen at the remote, else of the local one; None if neither is there."""
@@ -268,6 +280,58 @@ class Git:
         command = ("merge-base", "--is-ancestor", _require_id(ancestor), _require_id(descendant))
         return self._git(*command, accept=(0, 1)).code == 0
 
+    @classmethod
+    def create(cls, launcher: Launcher, directory: Path, environ: Mapping[str, str]) -> Git:
+        """An empty bare repository at `directory`, to fetch foreign commits into. One that is there is taken."""
+        directory.mkdir(parents=True, exist_ok=True)
+        launcher.run(
+            ["git", "init", "--quiet", "--bare", "--template=", "."],
+            cwd=directory,
+            environ={**inherited(environ), **_ENVIRONMENT},
+            timeout=_READ_TIMEOUT,
+        )
+        return cls(launcher, directory, environ)
+
+    def resolve_at(self, url: str, ref: str, *, timeout: float) -> str:
+        """The commit that `ref` (empty: the default branch) means at `url`; empty when there is no such ref."""
+        wanted = ref or "HEAD"
+        listed = self._abroad("ls-remote", "--", url, wanted, f"{wanted}^{{}}", timeout=timeout).text
+        found = {name: oid for oid, _, name in (line.partition("\t") for line in listed.splitlines())}
+        names = [f"{place}{wanted}" for place in _REF_PLACES]
+        # Of an annotated tag, what it stands for is listed as well.
+        return next((found.get(f"{name}^{{}}", found[name]) for name in names if name in found), "")
+
+    def fetch_from(self, url: str, ref: str, *, timeout: float, limit: int) -> str:
+        """Get the commit that `ref` means at `url`, without its history, and return its id.
+
+        Raises `ProgramFailed` when that fails, be it for more than `limit` bytes.
+        """
+        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        self._abroad(
+            *("fetch", *options, "--", url, f"+{ref or 'HEAD'}:{_FETCHED}"), timeout=timeout, limit=limit
+        )
+        return self._line("rev-parse", "--verify", f"{_FETCHED}^{{commit}}")
+
+    def packed(self) -> bytes:
+        """Everything that was fetched, as one pack."""
+        packs = sorted((self._git_dir / "objects/pack").glob("*.pack"))
+        return packs[0].read_bytes() if len(packs) == 1 else b""
+
+    def unpack(self, pack: bytes) -> None:
+        """Take over what `packed` gave. Raises `ProgramFailed` for anything else."""
+        self._git("index-pack", "--stdin", stdin=pack)
+
+    def _abroad(self, *arguments: str, timeout: float, limit: int = _BLOBS_LIMIT) -> Completed:
+        """Git with an address that somebody else chose: over the network only, and what it writes is bounded."""
+        settings = ("-c", "fetch.unpackLimit=1", "-c", "transfer.fsckObjects=true")
+        _ = self._git_dir
+        return self._launcher.run(
+            [*_BOUNDED, str(limit // _BLOCK), "git", "--no-pager", *settings, *arguments],
+            cwd=self._directory,
+            environ=self._environment | {"GIT_ALLOW_PROTOCOL": "http:https:ssh"},
+            timeout=timeout,
+        )
+
     def merge_tree(self, base: str, head: str) -> str:
         """The id of the tree that merging `head` into `base` gives. Raises `MergeConflict`.
 
@@ -300,14 +364,27 @@ class Git:
         records = self._git("ls-tree", "-r", "-t", "-z", "--full-tree", _require_id(treeish)).text
         return [_tree_entry(record) for record in records.split("\0") if record]
 
-    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """The contents of the blobs `oids`, by id, read by one process. At most 512 MiB in sum."""
+    def read_blobs(self, oids: Iterable[str], *, limit: int = _BLOBS_LIMIT) -> dict[str, bytes]:
+        """The contents of the blobs `oids`, by id, read by one process. At most `limit` bytes in sum.
+
+        Raises `ProgramFailed` when they are more.
+        """
         wanted = list(dict.fromkeys(map(_require_id, oids)))
         if not wanted:
             return {}
         requests = "".join(f"{oid}\n" for oid in wanted).encode()
-        answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=_BLOBS_LIMIT).stdout
+        answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=limit).stdout
         return _blobs(answers)
+
+    def read_file(self, treeish: str, path: str) -> bytes | None:
+        """The content of the file at `path` in the tree `treeish` (an object id); None when there is none.
+
+        A link or a folder is not a file.
+        """
+        records = self._git("ls-tree", "-z", "--full-tree", _require_id(treeish), "--", path).text
+        entries = [_tree_entry(record) for record in records.split("\0") if record]
+        oids = [entry.oid for entry in entries if entry.path == path and entry.mode in _FILE_MODES]
+        return self.read_blobs(oids)[oids[0]] if oids else None
 
     def diff_names(self, old: str, new: str) -> list[DiffEntry]:
         """What differs between the trees `old` and `new`, blobs only; a rename is a removal and an addition."""
@@ -351,8 +428,15 @@ class Git:
         )
 
     def _find(self, revision: str) -> str | None:
+        if revision in self._commits:
+            return self._commits[revision]
         found = self._line("rev-parse", "--verify", "--quiet", revision, accept=(0, 1, 128))
-        return found if is_object_id(found) else None
+        if not is_object_id(found):
+            return None
+        if is_object_id(revision.partition("^")[0]):
+            # What an id names never changes.
+            self._commits[revision] = found
+        return found
 
     def _line(self, *arguments: str, accept: Collection[int] = (0,)) -> str:
         return self._git(*arguments, accept=accept).text.removesuffix("\n")
@@ -365,7 +449,7 @@ class Git:
         stdin: bytes = b"",
         stdout_limit: int = 256 * 1024 * 1024,
     ) -> Completed:
-        _ = self._git_dir
+        _ = self._place
         return self._launcher.run(
             ["git", "--no-pager", *arguments],
             cwd=self._directory,
@@ -376,13 +460,22 @@ class Git:
             stdout_limit=stdout_limit,
         )
 
-    @cached_property
+    @property
     def _git_dir(self) -> Path:
+        return Path(self._place[0])
+
+    @cached_property
+    def _toplevel(self) -> Path:
+        return Path(self._line("rev-parse", "--show-toplevel"))
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """The directory of git itself, and ``true`` where there is no working tree beside it."""
         if not self._directory.is_dir():
             raise Problem(f"{self._directory} is not a directory")
         try:
             found = self._launcher.run(
-                ["git", "rev-parse", "--absolute-git-dir"],
+                ["git", "rev-parse", "--absolute-git-dir", "--is-bare-repository"],
                 cwd=self._directory,
                 environ=self._environment,
                 timeout=_READ_TIMEOUT,
@@ -394,7 +487,8 @@ class Git:
                 f"{self._directory} is not in a git repository",
                 hint="run sf in a clone, or `git init` and commit; in CI, check the repository out first",
             ) from error
-        return Path(found.text.removesuffix("\n"))
+        git_dir, _, is_bare = found.text.removesuffix("\n").rpartition("\n")
+        return git_dir, is_bare
 
     @cached_property
     def _environment(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from sf.models import Problem
+from sf.models import Problem, canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +26,8 @@ _WATCH: Final = 20
 _REVIEW_RIGHT: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _REVIEW_USER: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _JSON: Final = "application/json"
+_APPLY: Final = "application/apply-patch+yaml"
+_NOT_FOUND: Final = 404
 
 
 class ApiProblem(Problem):
@@ -73,6 +75,10 @@ class Collection:
         parts = ["namespaces", self.namespace] if self.namespace else []
         return _path(self.group, self.version, *parts, self.resource)
 
+    def path_of(self, name: str) -> str:
+        """The path of one object in it."""
+        return f"{self.path}/{quote(name, safe='')}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
@@ -80,6 +86,14 @@ class Listing:
 
     items: tuple[dict[str, Any], ...]
     version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """How the URLs of a kind are made: its plural, and whether its objects are in namespaces."""
+
+    plural: str
+    namespaced: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +137,8 @@ class Api:
         self._connecting = threading.Lock()
         # Of the SDK's ApiClient only the constructor is typed.
         self._client: Any = None
+        #: How many requests were sent: what tests and benchmarks count.
+        self.calls = 0
 
     def version(self) -> str:
         """The release of the API server, such as ``v1.36.3``."""
@@ -165,6 +181,33 @@ class Api:
             raise _refused(answer.status, self._content(answer))
         return Watch(answer.response, self._unanswered)
 
+    def read(self, collection: Collection, name: str) -> dict[str, Any] | None:
+        """The object of that name; None when there is none."""
+        return self._found(collection.path_of(name))
+
+    def applied(
+        self, collection: Collection, name: str, item: Mapping[str, Any], manager: str
+    ) -> dict[str, Any]:
+        """What the object would be after `manager` applied `item` and took over what others set.
+
+        It is a server-side apply that the API server only tries: nothing is stored.
+        """
+        query = {"dryRun": "All", "force": "true", "fieldManager": manager}
+        path = _with_query(collection.path_of(name), query)
+        return self._call("PATCH", path, canonical_json(item).decode(), content=_APPLY)
+
+    def resources(self, group: str, version: str) -> dict[str, Resource]:
+        """What a version of a group has, by kind; empty when the API server does not know it."""
+        answer = self._found(_path(group, version)) or {}
+        return {
+            str(found.get("kind")): Resource(
+                plural=str(found.get("name")), namespaced=found.get("namespaced") is True
+            )
+            for found in answer.get("resources") or ()
+            # Parts of a resource, such as its status, have a name with a slash.
+            if isinstance(found, dict) and "/" not in str(found.get("name"))
+        }
+
     def close(self) -> None:
         """Let go of the connections, if there are any."""
         with self._connecting:
@@ -172,12 +215,22 @@ class Api:
                 self._client.close()
                 self._client = None
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        answer = self._send(method, path, body)
-        content = self._content(answer)
+    def _found(self, path: str) -> dict[str, Any] | None:
+        try:
+            return self._call("GET", path)
+        except ApiProblem as problem:
+            if problem.status == _NOT_FOUND:
+                return None
+            raise
+
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | str | None = None, *, content: str = _JSON
+    ) -> dict[str, Any]:
+        answer = self._send(method, path, body, content=content)
+        said = self._content(answer)
         if not 200 <= answer.status < 300:
-            raise _refused(answer.status, content)
-        document = _document(content)
+            raise _refused(answer.status, said)
+        document = _document(said)
         if document is None:
             raise ApiProblem(
                 f"{self._endpoint.server} answers with something that no API server says",
@@ -190,14 +243,16 @@ class Api:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | str | None = None,
         *,
+        content: str = _JSON,
         silence: float | None = None,
     ) -> Any:
         """The SDK's answer, of which only the head has been read. `silence` (s) is how long it may say nothing."""
-        headers = {**self._headers(), "Content-Type": _JSON}
+        headers = {**self._headers(), "Content-Type": content}
         with self._connecting:
             client = self._client = self._client or self._connect()
+            self.calls += 1
         try:
             return client.call_api(
                 method,

@@ -132,7 +132,7 @@ def test_what_is_suspended_is_left_alone(fleet: Fleet) -> None:
     results = fleet.run().go()
     assert outcomes(fleet, results) == dict.fromkeys(("web", "other"), Outcome.UNCHANGED)
     assert results[fleet.id("web")].message == "is suspended and left alone"
-    assert results[fleet.id("other")].message == "is suspended in the cluster and left alone"
+    assert results[fleet.id("other")].message == "is suspended and left alone"
     assert (fleet.color("web"), fleet.color("other")) == ("red", "red")
 
 

@@ -406,7 +406,8 @@ def test_who_looks_at_a_cluster_does_not_change_the_digest() -> None:
     data = in_section("gitops", "cluster: {name: a, server: 'https://a'}")
     mine = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__KUBECONFIG__CONTEXT": "mine"})
     theirs = load_config(data, environ={"SF_CONFIG_GITOPS__CLUSTER__CA": "pem"})
-    assert mine.digest == load_config(data).digest != theirs.digest
+    closely = load_config(data, environ={"SF_CONFIG_GITOPS__DRIFT": "true"})
+    assert mine.digest == closely.digest == load_config(data).digest != theirs.digest
 
 
 @pytest.mark.parametrize(
@@ -461,7 +462,7 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
                 "selector": {"groups": ("docker_hosts",)},
             },
             "iac": {"path": "stacks"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "tmpfs"},
             "drift": {
                 "tier2_action": "reconcile",
                 "orphan_action": "prune",
@@ -489,15 +490,17 @@ def test_defaults(section: str) -> None:
             "backend": "flux",
             "path": "",
             "source_root": "",
+            "remote_bases": (),
             "cluster": None,
             "oidc": {"audience": "", "variable": "SF_ID_TOKEN"},
             "concurrency": 20,
+            "drift": False,
         },
         "docker": {
             "backend": "compose",
             "targets": {"source": "ansible", "inventory": "", "selector": {"groups": ()}},
             "iac": {"path": "docker-compose"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "disk"},
             "drift": {
                 "tier2_action": "report",
                 "orphan_action": "report",
@@ -510,7 +513,7 @@ def test_defaults(section: str) -> None:
             "scripts": False,
             "concurrency": 8,
         },
-        "report": {"comment": "auto", "label": ""},
+        "report": {"comment": "auto", "label": "", "drift_issue": False},
         "deadlines": {"program": 120.0, "action": 600.0, "run": 3600.0, "hook": 300.0, "lock": 300.0},
     }
 
@@ -723,6 +726,7 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.backend",
         "gitops.path",
         "gitops.source_root",
+        "gitops.remote_bases",
         "gitops.cluster.name",
         "gitops.cluster.server",
         "gitops.cluster.ca",
@@ -732,12 +736,14 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.oidc.audience",
         "gitops.oidc.variable",
         "gitops.concurrency",
+        "gitops.drift",
         "docker.backend",
         "docker.targets.source",
         "docker.targets.inventory",
         "docker.targets.selector.groups",
         "docker.iac.path",
         "docker.secrets.provider",
+        "docker.secrets.at_rest",
         "docker.drift.tier2_action",
         "docker.drift.orphan_action",
         "docker.drift.orphan_threshold",
@@ -749,6 +755,7 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.concurrency",
         "report.comment",
         "report.label",
+        "report.drift_issue",
         "deadlines.program",
         "deadlines.action",
         "deadlines.run",

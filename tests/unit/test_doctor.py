@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.server
 import io
@@ -10,6 +9,7 @@ import json
 import os
 import shutil
 import ssl
+import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from sf import doctor
 from sf.console import Console, unstyled
-from sf.doctor import Check, examine, render
+from sf.doctor import Check, examine, programs, render
 from sf.process import Launcher
 from sf.redact import Redactor
 from sf.session import Session
@@ -173,7 +172,7 @@ FAULTS: Final = {
 def test_a_program_with_a_fault_fails_where_it_is_needed(
     fault: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "PROGRAM_TIMEOUT", 0.5)
+    monkeypatch.setattr(programs, "PROGRAM_TIMEOUT", 0.5)
     script, expected = FAULTS[fault]
     desk.commit(GITOPS)
     desk.install("kustomize", script)
@@ -264,6 +263,23 @@ def test_stacks_of_hosts_need_ansible_and_no_engine(desk: Desk) -> None:
     checks = desk.checks()
     assert failed(checks) == {"ansible-inventory"}
     assert checks["ansible-inventory"].hint.startswith("install ansible-inventory: it is needed to read")
+
+
+@pytest.mark.parametrize(
+    ("connection", "missing"),
+    [("ansible_host: 192.0.2.1", {"ssh", "hosts"}), ("docker_local: true", {"docker engine"})],
+)
+def test_ssh_is_needed_for_hosts_that_are_reached_over_it(
+    connection: str, missing: set[str], desk: Desk
+) -> None:
+    desk.commit(OF_HOSTS)
+    Repository(desk.repository).commit({"hosts.yml": f"all: {{hosts: {{web: {{{connection}}}}}}}\n"})
+    desk.install("docker", DOCKER_PROGRAM)
+    (desk.root / "bin/ansible-inventory").symlink_to(Path(sys.executable).with_name("ansible-inventory"))
+    checks = desk.checks()
+    assert failed(checks) == missing
+    count = "1" if "ssh" in missing else "0"
+    assert checks["hosts"].detail.startswith(f"1 in hosts.yml, {count} of them over ssh")
 
 
 def test_the_first_problem_of_the_configuration_is_shown_without_secrets(desk: Desk) -> None:
@@ -384,39 +400,45 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         thread.join()
 
 
-def test_a_cluster_that_answers_anything_is_reachable(cluster: Cluster, desk: Desk) -> None:
-    desk.commit(cluster.configuration)
-    desk.environ["PROD_1_CA_FILE"] = str(cluster.ca)
-    expected = Check(name="cluster", passed=True, detail=f"{cluster.server} answers with status 403")
-    assert desk.checks()["cluster"] == expected
-    del desk.environ["PROD_1_CA_FILE"]
-    desk.environ["PROD_1_CA_B64"] = base64.encodebytes(cluster.ca.read_bytes()).decode()
-    checks = desk.checks()
-    assert checks["cluster"] == expected
-    assert "PROD_1_CA_B64" in checks["credentials"].detail.partition("; not set")[0]
-
-
 def test_a_cluster_that_is_not_trusted_asks_for_its_authority(cluster: Cluster, desk: Desk) -> None:
+    desk.commit(cluster.configuration)
+    desk.environ["PROD_1_TOKEN"] = "token-of-the-tests"
+    check = desk.checks()["cluster"]
+    assert not check.passed
+    assert "is not accepted: self-signed certificate" in check.detail
+    assert "PROD_1_CA_FILE" in check.hint
+    assert "PROD_1_CA_B64" in check.hint
+
+
+def test_a_cluster_without_a_token_says_where_one_may_come_from(cluster: Cluster, desk: Desk) -> None:
     desk.commit(cluster.configuration)
     check = desk.checks()["cluster"]
     assert not check.passed
-    assert "PROD_1_CA_FILE" in check.hint
-    assert "PROD_1_CA_B64" in check.hint
+    assert check.detail.startswith("there is no token for the cluster: STAGEFREIGHT_OIDC, ")
+    assert "or set PROD_1_TOKEN" in check.hint
+
+
+def test_what_answers_in_place_of_an_api_server_is_shown(cluster: Cluster, desk: Desk) -> None:
+    desk.commit(cluster.configuration)
+    desk.environ |= {"PROD_1_TOKEN": "token-of-the-tests", "PROD_1_CA_FILE": str(cluster.ca)}
+    check = desk.checks()["cluster"]
+    assert not check.passed
+    assert check.detail == "the API server answers with status 501"
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("PROD_1_CA_B64", "%%%", "is not a PEM file in base64"),
+        ("PROD_1_CA_B64", "%%%", "PROD_1_CA_B64 is not a text file in base64"),
         ("PROD_1_CA_B64", "aGVsbG8=", "is not a list of PEM certificates"),
-        ("PROD_1_CA_FILE", "/nonexistent/ca.crt", "PROD_1_CA_FILE names cannot be read"),
+        ("PROD_1_CA_FILE", "/nonexistent/ca.crt", "certificate authority of PROD_1_CA_FILE cannot be read"),
     ],
 )
 def test_an_authority_that_is_none_is_said_so(
     variable: str, value: str, expected: str, cluster: Cluster, desk: Desk
 ) -> None:
     desk.commit(cluster.configuration)
-    desk.environ[variable] = value
+    desk.environ |= {variable: value, "PROD_1_TOKEN": "token-of-the-tests"}
     check = desk.checks()["cluster"]
     assert not check.passed
     assert expected in check.detail
@@ -424,9 +446,10 @@ def test_an_authority_that_is_none_is_said_so(
 
 def test_a_cluster_that_does_not_answer_fails(desk: Desk) -> None:
     desk.commit(Cluster("https://127.0.0.1:1", Path()).configuration)
+    desk.environ["PROD_1_TOKEN"] = "token-of-the-tests"
     check = desk.checks()["cluster"]
     assert not check.passed
-    assert "https://127.0.0.1:1/version" in check.detail
+    assert check.detail == "https://127.0.0.1:1 does not answer: Connection refused"
     assert "CA_FILE" not in check.hint
 
 
@@ -447,7 +470,13 @@ def test_the_real_programs_say_their_versions(desk: Desk) -> None:
 
 def test_a_check_is_plain_json() -> None:
     check = Check(name="git", passed=False, detail="missing", hint="install it")
-    assert check.document() == {"name": "git", "passed": False, "detail": "missing", "hint": "install it"}
+    assert check.document() == {
+        "name": "git",
+        "passed": False,
+        "detail": "missing",
+        "hint": "install it",
+        "manifests": "",
+    }
 
 
 def test_what_is_printed_is_for_people() -> None:
@@ -459,6 +488,9 @@ def test_what_is_printed_is_for_people() -> None:
         Check(
             name="kustomize", passed=False, detail="5.3.0 is too old", hint="install kustomize 5.4 or newer"
         ),
+        Check(
+            name="cluster", passed=False, detail="denied", hint="apply this:", manifests="kind: Role\na: b\n"
+        ),
     )
     assert unstyled(render(checks)) == (
         "ok      git        2.39.5 (/usr/bin/git)\n"
@@ -466,6 +498,11 @@ def test_what_is_printed_is_for_people() -> None:
         "        hint: only needed for substitutions\n"
         "failed  kustomize  5.3.0 is too old\n"
         "        hint: install kustomize 5.4 or newer\n"
+        "failed  cluster    denied\n"
+        "        hint: apply this:\n"
         "\n"
-        "1 of 3 checks failed\n"
+        "2 of 4 checks failed\n"
+        "\n"
+        "kind: Role\n"
+        "a: b\n"
     )

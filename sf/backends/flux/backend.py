@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sf.backends.flux.cluster import Cluster, find_access
+from sf.backends.flux.connection import Connection, connect
 from sf.backends.flux.impact import compare
+from sf.backends.flux.observation import observe
 from sf.backends.flux.preview import Side, preview
 from sf.backends.flux.reconcile import Reconciliation
 from sf.backends.flux.repository import Repository
-from sf.backends.flux.selection import select_all, select_only
+from sf.backends.flux.selection import select_all, select_only, with_selected
 from sf.changes.masking import Fingerprints
 from sf.ci.comparison import resolve_comparison
+from sf.ci.context import EventKind
 from sf.models import ActionKind, Finding, LifecyclePlan, Problem, Severity
 from sf.runtime.capability import Capability
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from sf.config import Config
     from sf.models import LifecycleResult
     from sf.runtime.context import RuntimeContext
-    from sf.tools.kubernetes import User
-
-_NO_CLUSTER: Final = "live state: this version plans from the repository and does not look at the cluster"
 
 
 class FluxBackend:
@@ -51,8 +50,7 @@ class FluxBackend:
         self._comparison: Comparison | None = None
         self._config: Config | None = None
         self._select: Callable[[Impact], Impact] = lambda impact: impact
-        # The cluster, and who we are there.
-        self._there: tuple[Cluster, User] | None = None
+        self._connection = Connection()
 
     def validate(self, config: Config, context: RuntimeContext) -> None:
         """The programs are there, the repository is one, the two states to compare exist, the cluster answers."""
@@ -66,14 +64,12 @@ class FluxBackend:
             self._select = lambda impact: select_only(impact, context.only)
         elif context.everything:
             self._select = select_all
-        if not context.dry_run:
-            cluster = Cluster(find_access(config.gitops, context), context)
-            self._there = cluster, cluster.check()
+        self._connection = connect(config, context)
 
-    def prepare(self, config: Config, context: RuntimeContext) -> None:  # noqa: ARG002
+    def prepare(self, config: Config, context: RuntimeContext) -> None:
         """Before executing, see that the cluster allows what the change needs."""
-        if self._there:
-            cluster, user = self._there
+        if not context.dry_run:
+            cluster, user = self._connection.required
             impact = self._compared.impact
             names = [
                 name
@@ -86,13 +82,29 @@ class FluxBackend:
         """What the compared change does."""
         repository, comparison = self._ready
         compared = self._compared
-        impact, new = compared.impact, compared.new
+        impact, new, connection = compared.impact, compared.new, self._connection
+        fingerprints = Fingerprints.from_environ(context.environ)
         shown = preview(
             impact,
             Side(graph=compared.before, nodes=impact.before),
             Side(graph=compared.after, nodes=impact.after),
             repository,
-            Fingerprints.from_environ(context.environ),
+            fingerprints,
+            # Without a change it is all about what is running.
+            everything=compared.before is compared.after
+            and connection.cluster is not None
+            and not context.only,
+        )
+        seen = observe(
+            connection,
+            shown,
+            impact,
+            comparison,
+            git=repository.git,
+            merged=compared.before is compared.after
+            or context.ci.on_default_branch
+            or context.ci.event is EventKind.TAG,
+            fingerprints=fingerprints if config.gitops.drift else None,
         )
         return LifecyclePlan(
             mode=config.mode,
@@ -105,37 +117,38 @@ class FluxBackend:
             config_hash=config.digest,
             tools={"kustomize": repository.kustomize.version},
             contents=_contents(impact),
-            actions=shown.actions,
+            actions=with_selected(seen.actions, impact) if _is_told(context) else seen.actions,
             # What the walk and the preview both come upon is said once.
             findings=tuple(
-                dict.fromkeys((*_judged(new, compared.old), *shown.findings, *_dirty(comparison)))
+                dict.fromkeys(
+                    (*_judged(new, compared.old), *shown.findings, *seen.findings, *_dirty(comparison))
+                )
             ),
-            unknown=(*shown.unknown, _NO_CLUSTER),
+            unknown=(*shown.unknown, *seen.unknown),
             notes={
                 "compared": comparison.reason,
                 "kustomizations": str(len(new.nodes)),
+                **connection.notes,
                 **_selected(context),
             },
-            fingerprint_key=Fingerprints.from_environ(context.environ).key_id,
+            fingerprint_key=fingerprints.key_id,
         )
 
     def execute(self, plan: LifecyclePlan, context: RuntimeContext) -> LifecycleResult:
         """Have Flux reconcile what the plan says is to be reconciled, and see it there."""
         repository, _ = self._ready
-        if self._there is None or self._config is None:
+        if self._config is None:
             raise Problem("the flux backend was asked to execute before it was asked to validate")
-        cluster, user = self._there
+        cluster, user = self._connection.required
         names = [action.name for action in plan.actions if action.action is ActionKind.RECONCILE]
-        reconciliation = Reconciliation(
-            self._compared.impact, names, self._config, force=context.everything or bool(context.only)
-        )
+        reconciliation = Reconciliation(self._compared.impact, names, self._config, force=_is_told(context))
         cluster.require(reconciliation.rights, user)
         return reconciliation.run(plan, cluster, repository.git, context)
 
     def cleanup(self, context: RuntimeContext) -> None:  # noqa: ARG002
         """Keep the cache within its bounds; the workspace goes as a whole."""
         if self._repository is not None:
-            self._repository.cache.prune()
+            self._repository.close()
 
     @property
     def builds(self) -> int:
@@ -154,6 +167,11 @@ class FluxBackend:
         old = new if before is after else _same_cluster(repository, before, start)
         impact = self._select(compare(start.path, old, new))
         return _Compared(before=before, after=after, old=old, new=new, impact=impact)
+
+    @property
+    def reads(self) -> int:
+        """How many git objects were read: what benchmarks count."""
+        return self._repository.blobs.reads if self._repository else 0
 
     @property
     def _ready(self) -> tuple[Repository, Comparison]:
@@ -177,6 +195,11 @@ def _same_cluster(repository: Repository, before: Graph, start: Start) -> Entry 
     """The cluster of `start` in the older state; None when it did not exist yet."""
     found = next((other for other in repository.starts_before(before) if other.path == start.path), None)
     return before.entry(found) if found else None
+
+
+def _is_told(context: RuntimeContext) -> bool:
+    """Whether the run was told what it is for."""
+    return context.everything or bool(context.only)
 
 
 def _selected(context: RuntimeContext) -> dict[str, str]:

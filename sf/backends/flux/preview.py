@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from sf.backends.flux.kustomization import waves
 from sf.changes import danger, objects
 from sf.models import ActionKind, Cause, Change, Finding, Location, PlannedAction, Reason, Severity
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from sf.backends.flux.graph import Graph
     from sf.backends.flux.impact import Impact
     from sf.backends.flux.kustomization import Kustomization
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
     from sf.backends.flux.repository import Repository
     from sf.changes.masking import Fingerprints
 
@@ -23,11 +24,16 @@ _MOST_FILES: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The actions of a change in order, what they give reason to say, and what could not be determined."""
+    """The actions of a change in order, what they give reason to say, and what could not be determined.
+
+    ``before`` and ``after`` hold what was built of either state, by unit.
+    """
 
     actions: tuple[PlannedAction, ...]
     findings: tuple[Finding, ...]
     unknown: tuple[str, ...]
+    before: Mapping[str, Rendering]
+    after: Mapping[str, Rendering]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +45,31 @@ class Side:
 
 
 def preview(
-    impact: Impact, before: Side, after: Side, repository: Repository, fingerprints: Fingerprints
+    impact: Impact,
+    before: Side,
+    after: Side,
+    repository: Repository,
+    fingerprints: Fingerprints,
+    *,
+    everything: bool = False,
 ) -> Preview:
-    """What the change does to every Kustomization that it affects or removes."""
-    return _Previewer(impact, before, after, repository, fingerprints).preview()
+    """What the change does to every Kustomization that it affects or removes.
+
+    With `everything` those that it leaves alone are there too, for what is running to be compared with.
+    """
+    return _Previewer(impact, before, after, repository, fingerprints, everything=everything).preview()
 
 
 class _Previewer:
     def __init__(
-        self, impact: Impact, before: Side, after: Side, repository: Repository, fingerprints: Fingerprints
+        self,
+        impact: Impact,
+        before: Side,
+        after: Side,
+        repository: Repository,
+        fingerprints: Fingerprints,
+        *,
+        everything: bool,
     ) -> None:
         self._impact = impact
         self._before = before
@@ -56,25 +78,29 @@ class _Previewer:
         self._fingerprints = fingerprints
         self._findings: list[Finding] = []
         self._unknown: list[str] = []
-        changed = {*impact.direct, *impact.removed}
-        self._old = _render(before, changed)
-        self._new = _render(after, changed)
+        own = {node.id for node in after.nodes.values() if everything and not node.external}
+        rendered = {*impact.direct, *impact.removed, *own}
+        self._old = _render(before, rendered)
+        self._new = _render(after, rendered)
+        self._waves = waves(after.nodes, after.nodes) if everything else impact.order
 
     def preview(self) -> Preview:
         actions = [
-            self._affected(self._after.nodes[node], order)
-            for order, wave in enumerate(self._impact.order)
+            self._planned(self._after.nodes[node], order)
+            for order, wave in enumerate(self._waves)
             for node in wave
         ]
-        last = len(self._impact.order)
+        last = len(self._waves)
         actions += [self._removed(self._before.nodes[node], last) for node in self._impact.removed]
         return Preview(
             actions=tuple(actions),
             findings=tuple(self._findings),
             unknown=tuple(dict.fromkeys(self._unknown)),
+            before=self._old,
+            after=self._new,
         )
 
-    def _affected(self, node: Kustomization, order: int) -> PlannedAction:
+    def _planned(self, node: Kustomization, order: int) -> PlannedAction:
         action = PlannedAction(
             name=node.id,
             description=_description(node),
@@ -86,6 +112,9 @@ class _Previewer:
             depends_on=tuple(dependency.id for dependency in node.depends_on),
         )
         if node.id not in self._impact.direct:
+            if node.id in self._new:
+                # Nothing in the repository changes it, but what cannot be built has to be told.
+                self._objects(node.id, node, node)
             return replace(action, reasons=tuple(self._awaited(node)))
         old = self._before.nodes.get(node.id)
         reasons = tuple(self._causes(old, node))

@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
 from sf.backends.flux.fields import decoded
-from sf.backends.flux.remote import is_remote
+from sf.backends.flux.foreign import home, localised, needs, root, tells_origins, web_files
+from sf.backends.flux.kustomization import is_kustomization
+from sf.backends.flux.outline import Outline, Rendering, outline_of
+from sf.backends.flux.remote import is_remote, shown
 from sf.backends.flux.substitute import Beyond, expand
 from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
 from sf.cache import Cache
-from sf.changes.masking import Fingerprints, mask_pair
+from sf.changes.masking import holds_secrets
 from sf.models import Problem, canonical_json
 from sf.process import ProgramMissing
-from sf.workspace import write_tree
+from sf.workspace import drop_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from sf.tools.kustomize import Kustomize
 
 # Part of every cache key: raise it when equal inputs may give other objects than before.
-RENDERER: Final = "1"
+RENDERER: Final = "2"
 _KUSTOMIZATION: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _TEXTS: Final = {"targetNamespace": "namespace", "namePrefix": "namePrefix", "nameSuffix": "nameSuffix"}
 _SELECTOR: Final = ("group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector")
@@ -73,20 +76,6 @@ class Build:
     variables: Variables | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """What came out of one build.
-
-    ``objects`` in kustomize's order. ``error`` is set when Flux could not build it either; ``unknown`` says what
-    could not be determined here, one sentence each. ``withheld``: for one of those reasons there are no objects.
-    """
-
-    objects: tuple[dict[str, Any], ...] = ()
-    error: Problem | None = None
-    unknown: tuple[str, ...] = ()
-    withheld: bool = False
-
-
 class Renderer:
     """Builds, each distinct input once. Safe to use from several threads."""
 
@@ -99,6 +88,7 @@ class Renderer:
         self._fallback = fallback
         self._cache = cache or Cache(None)
         self._known: dict[str, Rendering] = {}
+        self._outlines: dict[str, Outline] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         #: How many times kustomize ran: what benchmarks count.
@@ -107,25 +97,74 @@ class Renderer:
     def render(self, build: Build) -> Rendering:
         """The objects of `build`; what goes wrong is in the `Rendering`."""
         key = self._key(build)
-        with self._lock:
-            turn = self._turns.setdefault(key, threading.Lock())
         # Whoever asks for the same meanwhile waits, rather than write the same files.
-        with turn:
+        with self._turn(key):
             if key not in self._known:
                 self._known[key] = self._kept(key) or self._run_and_keep(key, build)
             return self._known[key]
 
+    def outline(self, build: Build) -> Outline:
+        """What the graph needs of `build`, for which nothing has to be built if an earlier run did."""
+        key = self._key(build)
+        with self._turn(key):
+            if key not in self._outlines and key not in self._known:
+                self._recall_outline(key)
+        if key not in self._outlines:
+            # What an earlier run has kept as a whole holds no secret.
+            self._outlines.setdefault(key, outline_of(self.render(build)))
+        return self._outlines[key]
+
+    def _recall_outline(self, key: str) -> None:
+        if document := self._read(_outline_entry(key)):
+            self._outlines[key] = Outline(
+                tuple(document["objects"]),
+                tuple(map(_object_key, document["concealed"])),
+                unknown=tuple(document["unknown"]),
+            )
+
+    def is_kept(self, build: Build) -> bool:
+        """Whether `render` has nothing to build."""
+        key = self._key(build)
+        return key in self._known or _entry(key) in self._cache
+
+    def is_outlined(self, build: Build) -> bool:
+        """Whether `outline` has nothing to build."""
+        return _outline_entry(self._key(build)) in self._cache or self.is_kept(build)
+
+    def _turn(self, key: str) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(key, threading.Lock())
+
     def _kept(self, key: str) -> Rendering | None:
-        """The objects that an earlier run built from the same."""
-        kept = self._cache.get(_entry(key))
-        return Rendering(objects=tuple(json.loads(zlib.decompress(kept)))) if kept else None
+        """What an earlier run built from the same."""
+        document = self._read(_entry(key))
+        if document is None:
+            return None
+        return Rendering(objects=tuple(document["objects"]), unknown=tuple(document["unknown"]))
 
     def _run_and_keep(self, key: str, build: Build) -> Rendering:
         rendering = self._run(build, self._scratch / key[:32])
-        # Only what is wholly known and holds no secret outlives the run.
-        if not (rendering.error or rendering.unknown or _takes_secrets(build) or _hold_secrets(rendering)):
-            self._cache.put(_entry(key), zlib.compress(canonical_json(rendering.objects), 1))
+        secrets = [item for item in rendering.objects if holds_secrets(item)]
+        outline = self._outlines[key] = outline_of(rendering, secrets)
+        if _is_final(rendering, build):
+            unknown = rendering.unknown
+            if not secrets:
+                self._write(_entry(key), {"objects": rendering.objects, "unknown": unknown})
+            if not any(map(is_kustomization, secrets)):
+                kept = {"objects": outline.objects, "concealed": outline.concealed, "unknown": unknown}
+                self._write(_outline_entry(key), kept)
         return rendering
+
+    def _read(self, entry: str) -> dict[str, Any] | None:
+        kept = self._cache.get(entry)
+        if kept is None:
+            return None
+        document: dict[str, Any] = json.loads(zlib.decompress(kept))
+        return document
+
+    def _write(self, entry: str, document: dict[str, Any]) -> None:
+        # In the order of the build, which is seen wherever objects are shown.
+        self._cache.put(entry, zlib.compress(json.dumps(document).encode(), 1))
 
     def _key(self, build: Build) -> str:
         variables = build.variables
@@ -139,33 +178,43 @@ class Renderer:
         }
         return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
-    def _run(self, build: Build, root: Path) -> Rendering:
+    def _run(self, build: Build, folder: Path) -> Rendering:
         closure = build.closure
-        unknown = [f"needs {address}, named in {file}" for file, address in sorted(closure.remote)]
+        unknown = needs(closure)
+        lacks = bool(unknown)
         unknown += [
             f"the plugins that {file} configures are not followed" for file in sorted(closure.unchecked)
         ]
         if closure.unchecked or any(file not in closure.kustomizations for file, _ in closure.remote):
             return Rendering(unknown=tuple(unknown), withheld=True)
         try:
-            files = dict(_files(build))
-            root.mkdir(parents=True, exist_ok=True)
-            write_tree(root, files)
-            with self._lock:
-                self.builds += 1
-            built = self._kustomize.build(root, build.path)
+            built = self._built(build, folder)
             objects = tuple(self._finished(built, build))
         except (Beyond, ProgramMissing) as beyond:
             return Rendering(unknown=(*unknown, beyond.message), withheld=True)
         except Problem as problem:
-            if closure.remote:
+            if lacks:
                 # What is left out here may be what it fails for.
                 return Rendering(unknown=(*unknown, problem.message), withheld=True)
             return Rendering(error=_explained(problem, build))
+        if closure.fetched and tells_origins(closure, kustomization(build.tree, build.path, build.spec)):
+            unknown.append("where its objects come from, which buildMetadata has them say")
         if build.variables and build.variables.undefined:
             names = ", ".join(sorted(build.variables.undefined))
             unknown.append(f"the values of {names} are only in the cluster")
         return Rendering(objects=objects, unknown=tuple(unknown))
+
+    def _built(self, build: Build, folder: Path) -> str:
+        files = dict(_files(build))
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            write_tree(folder, files)
+            with self._lock:
+                self.builds += 1
+            place = _in(home(build.closure), build.path)
+            return self._kustomize.build(folder, place, size=sum(map(len, files.values())))
+        finally:
+            drop_tree(folder)
 
     def _finished(self, built: str, build: Build) -> Iterator[dict[str, Any]]:
         for text in _SEPARATOR.split(built):
@@ -194,17 +243,19 @@ def _entry(key: str) -> str:
     return f"{key}.render"
 
 
-def _takes_secrets(build: Build) -> bool:
-    """Whether variables of the build may come from a Secret."""
-    post_build = build.spec.get("postBuild")
-    sources = post_build.get("substituteFrom") if isinstance(post_build, dict) else None
-    listed = sources if isinstance(sources, list) else []
-    return any(not isinstance(source, dict) or source.get("kind") != "ConfigMap" for source in listed)
+def _outline_entry(key: str) -> str:
+    return f"{key}.outline"
 
 
-def _hold_secrets(rendering: Rendering) -> bool:
-    nothing = Fingerprints()
-    return any(mask_pair(item, None, nothing).before != item for item in rendering.objects)
+def _object_key(values: list[str]) -> tuple[str, str, str]:
+    kind, namespace, name = values
+    return kind, namespace, name
+
+
+def _is_final(rendering: Rendering, build: Build) -> bool:
+    """Whether the same would come out of the same in any other run, and no variable is from a Secret."""
+    uses_secrets = build.variables is not None and build.variables.secret
+    return not (rendering.error or rendering.withheld or build.closure.remote or uses_secrets)
 
 
 def kustomization(tree: Tree, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,7 +322,7 @@ def _patch(patch: Mapping[str, Any]) -> dict[str, Any]:
 def _components(tree: Tree, path: str, spec: Mapping[str, Any]) -> Iterator[str]:
     for component in _entries(spec, "components", str):
         if component.startswith("/") or is_remote(component):
-            raise Problem(f"the component {component!r} is not a local, relative path")
+            raise Problem(f"the component {shown(component)!r} is not a local, relative path")
         try:
             there = tree.join(path, component)
         except Escape:
@@ -305,23 +356,35 @@ def _merge_images(merged: dict[str, Any], images: list[Mapping[str, Any]]) -> No
 
 
 def _files(build: Build) -> Iterator[tuple[str, bytes]]:
-    """What has to lie on disk for the build: the closure, the merged kustomization, nothing from the network."""
+    """What has to lie on disk for the build: the closure, the merged kustomization, what was fetched for it."""
     tree, closure = build.tree, build.closure
+    for part in (closure, *(folder.closure for folder in closure.foreign)):
+        _require_whole(part)
+    own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
+    yield from _placed(closure, home(closure), {own: kustomization(tree, build.path, build.spec)})
+    for folder in closure.foreign:
+        yield from _placed(folder.closure, root(folder), {})
+    yield from web_files(closure)
+
+
+def _require_whole(closure: Closure) -> None:
     if closure.escapes:
         raise Problem(f"{min(closure.escapes)!r} leads out of the source, which Flux refuses to build")
     for file in sorted(closure.unreadable):
-        _require_readable(tree, file)
+        _require_readable(closure.tree, file)
+
+
+def _placed(closure: Closure, base: str, merged: dict[str, dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """The files of `closure` in the folder `base`. Of its kustomizations, those in `merged` are given."""
+    tree = closure.tree
     tree.blobs.fetch(closure.files.values())
     for name, oid in closure.files.items():
         _require_end(name, tree.blobs[oid])
-        yield name, tree.blobs[oid]
-    addresses: dict[str, set[str]] = {}
-    for file, address in closure.remote:
-        addresses.setdefault(file, set()).add(address)
-    for file, remote in addresses.items():
-        yield file, _dumped(_without(_mapping(tree, file), remote))
-    own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
-    yield own, _dumped(_without(kustomization(tree, build.path, build.spec), addresses.get(own, set())))
+        yield _in(base, name), tree.blobs[oid]
+    for file in {*merged, *(file for file, _ in (*closure.remote, *closure.fetched))}:
+        value = localised(merged.get(file) or _mapping(tree, file), file, closure, base)
+        lacking = {address for named_in, address in closure.remote if named_in == file}
+        yield _in(base, file), _dumped(_without(value, lacking))
 
 
 def _require_readable(tree: Tree, file: str) -> NoReturn:
@@ -377,7 +440,7 @@ def _names(value: Any, remote: set[str]) -> bool:
 
 def _explained(problem: Problem, build: Build) -> Problem:
     """`problem`, with a hint where a symbolic link may be its cause."""
-    links = sorted(build.closure.missing & build.tree.links)
+    links = sorted(build.closure.missing & build.tree.links.keys())
     if not links:
         return problem
     return Problem(
