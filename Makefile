@@ -16,7 +16,7 @@ VERSION ?= unreleased
 # Two at a time, which is what the smallest runner has. The tests of one file share what they start.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden image released bench clean
+.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden image released bench bench-execute clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ released: ## name IMAGE, with its digest, in the action and the template; what a
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py
 	PYTHONPATH=. $(BIN)/python bench/container.py
+
+bench-execute: toolchain ## how long it takes until a change is live, as ratios that have to hold
+	PATH="$$($(TOOLCHAIN) path):$$PATH" PYTHONPATH=. $(BIN)/python bench/execute.py
 
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

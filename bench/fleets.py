@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SYNC: Final = """\
@@ -25,6 +25,7 @@ spec:
   prune: true
   sourceRef: {kind: GitRepository, name: flux-system}
 """
+_PLACE: Final = 'interval: 1m, url: "https://git.example.com/acme/fleet"'
 RELEASE: Final = """\
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
@@ -66,6 +67,12 @@ kind: Service
 metadata: {{name: web}}
 spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}
 """
+_OWN_SETTINGS: Final = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}, namespace: flux-system}}
+data: {{color: {color}}}
+"""
 _BASES: Final = 10
 _ENVIRON: Final = {
     "PATH": os.defpath,
@@ -81,14 +88,42 @@ _ENVIRON: Final = {
 def make(root: Path, apps: int) -> None:
     """A repository with `apps` Kustomizations at `root`; its last commit changes the settings of one of them."""
     for path, text in _files(apps):
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        _write(root, path, text)
     _git(root, "init", "--quiet", "--initial-branch=main")
     _commit(root, "a fleet")
     changed = _name(apps // 2)
     (root / f"apps/{changed}/settings.yaml").write_text(SETTINGS.format(color="blue", name=changed))
     _commit(root, f"another color for {changed}")
+
+
+def make_waves(root: Path, url: str, waves: int, width: int) -> list[list[str]]:
+    """A repository at `root`, to be served at `url`, with `waves` of `width` Kustomizations each; their names.
+
+    Each waits for one of the wave before.
+    """
+    names = [[f"app-{wave}-{number:02}" for number in range(width)] for wave in range(waves)]
+    place = f'interval: 1h, url: "{url}", ref: {{branch: main}}'
+    _write(root, "cluster/sync.yaml", SYNC.replace(_PLACE, place))
+    for wave, some in enumerate(names):
+        for number, name in enumerate(some):
+            depends = f"dependsOn: [{{name: {names[wave - 1][number]}}}]" if wave else ""
+            _write(root, f"cluster/{name}.yaml", RELEASE.format(name=name, depends=depends))
+    _git(root, "init", "--quiet", "--initial-branch=main")
+    paint(root, [name for some in names for name in some], "red")
+    return names
+
+
+def paint(root: Path, names: Iterable[str], color: str) -> None:
+    """Commit another color for these apps of `make_waves`."""
+    for name in names:
+        _write(root, f"apps/{name}/settings.yaml", _OWN_SETTINGS.format(color=color, name=name))
+    _commit(root, f"paint everything {color}")
+
+
+def _write(root: Path, path: str, text: str) -> None:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
 
 
 def _files(apps: int) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 from urllib.parse import unquote
 
 import click
@@ -135,12 +135,14 @@ def main() -> NoReturn:
     redactor = Redactor()
     for value in _secrets(environ):
         redactor.register(value)
+    in_ci = any(environ.get(name) for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI"))
     console = Console(
         sys.stdout,
         sys.stderr,
         redactor,
         color=_wants_color(environ),
-        in_ci=any(environ.get(name) for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI")),
+        in_ci=in_ci,
+        is_live=not in_ci and _is_terminal(sys.stderr, environ),
         width=shutil.get_terminal_size((WIDTH, 24)).columns,
     )
     sys.stdout = _Through(console.document)
@@ -216,9 +218,11 @@ def _wants_color(environ: Mapping[str, str]) -> bool:
     """NO_COLOR and FORCE_COLOR as no-color.org and force-color.org define them, else whether a person looks on."""
     if environ.get("NO_COLOR"):
         return False
-    return bool(environ.get("FORCE_COLOR")) or (
-        sys.stdout is not None and sys.stdout.isatty() and environ.get("TERM") != "dumb"
-    )
+    return bool(environ.get("FORCE_COLOR")) or _is_terminal(sys.stdout, environ)
+
+
+def _is_terminal(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
+    return stream is not None and stream.isatty() and environ.get("TERM") != "dumb"
 
 
 class _Commit(click.ParamType[str]):

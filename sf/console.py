@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sf.models import Problem
     from sf.redact import Redactor
@@ -103,7 +103,8 @@ def without_commands(text: str) -> str:
 class Console:
     """Writes to the two streams of the process.
 
-    `in_ci` makes every line safe for a runner that reads workflow commands from the log.
+    `in_ci` makes every line safe for a runner that reads workflow commands from the log. `is_live`: stderr is a
+    terminal, on which lines can be replaced.
     """
 
     def __init__(  # the streams may be None: Python's own sign that the descriptor was closed at the start
@@ -114,6 +115,7 @@ class Console:
         *,
         color: bool = False,
         in_ci: bool = False,
+        is_live: bool = False,
         width: int = WIDTH,
     ) -> None:
         self._stdout = stdout
@@ -121,6 +123,8 @@ class Console:
         self._redactor = redactor
         self._color = color
         self._in_ci = in_ci
+        self.is_live = is_live
+        self._board: tuple[str, ...] = ()
         self.width = width
         #: What kept a document from reaching stdout; empty while all went well.
         self.lost = "" if stdout else "standard output is closed"
@@ -138,8 +142,18 @@ class Console:
         self._write_stdout(self._redactor.scrub(text).replace("##[", "##\\u005b"))
 
     def note(self, text: str) -> None:
-        """Print a line of progress or advice to stderr."""
-        self._write_stderr(self._safe(text))
+        """Print a line of progress or advice to stderr, above the board if there is one."""
+        self._write_stderr(f"{self._erased()}{self._safe(text)}{self._drawn()}")
+
+    def board(self, lines: Sequence[str]) -> None:
+        """Show `lines` in place of those shown before, for as long as nothing but notes is printed.
+
+        Each has to fit into the width. Without a terminal nothing is shown.
+        """
+        if self.is_live:
+            erased = self._erased()
+            self._board = tuple(lines)
+            self._write_stderr(erased + self._drawn())
 
     def problem(self, problem: Problem) -> None:
         """Print one error: where it happened, what, and what to do."""
@@ -154,6 +168,13 @@ class Console:
         """
         pairs = ",".join(f"{key}={self._escaped(value, _PROPERTY)}" for key, value in properties.items())
         self._write_stderr(f"::{name}{' ' * bool(pairs)}{pairs}::{self._escaped(text, _DATA)}\n")
+
+    def _drawn(self) -> str:
+        return self._safe("\n".join(self._board)) if self._board else ""
+
+    def _erased(self) -> str:
+        """What takes the board away: so many lines up, and clear from there on (ECMA-48, CUU and ED)."""
+        return f"\x1b[{len(self._board)}A\r\x1b[J" if self._board else ""
 
     def _escaped(self, text: str, active: Mapping[int, str]) -> str:
         return unstyled(printable(self._redactor.scrub(text))).translate(active)

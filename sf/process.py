@@ -2,7 +2,8 @@
 
 Every program runs in its own process group with an environment that was put together for it. Both pipes are
 drained while it runs, what it prints is bounded, and a deadline is mandatory. When the deadline passes, the run is
-cancelled or an exception passes through, the whole group is stopped: INT, TERM, KILL.
+cancelled or an exception passes through, the whole group is stopped: INT, TERM, KILL. When this process is killed,
+so that it can stop nothing any more, the kernel ends its programs (on Linux, see `_WITH_US`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Final
 
 from sf.models import Problem
@@ -65,6 +67,19 @@ _LAST_TURNS: Final = 16
 # How long a program has to react to each signal. Together below the 7.5 s that a GitHub runner gives the whole
 # action between its SIGINT and its SIGTERM (actions/runner, ProcessInvoker.cs).
 _GRACE: Final = ((signal.SIGINT, 2.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0))
+# setpriv(1) of util-linux has the kernel end the program with the thread that started it. BusyBox, whose programs
+# are links to itself, has one that cannot. A `preexec_fn` is not safe beside threads.
+_SETPRIV: Final = next(
+    (
+        place
+        for place in ("/usr/bin/setpriv", "/bin/setpriv")
+        if Path(place).exists() and Path(place).resolve().name == "setpriv"
+    ),
+    None,
+)
+_WITH_US: Final = (_SETPRIV, "--pdeathsig", "KILL", "--") if _SETPRIV else ()
+# How it ends when it cannot start the program, as a shell does.
+_NOT_STARTED: Final = (126, 127)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +220,7 @@ class Launcher:
             raise ProgramMissing(f"the program `{program}` is not on the PATH", hint=_INSTALL)
         try:
             return subprocess.Popen(
-                list(argv),
-                executable=executable,
+                [*_WITH_US, str(executable), *argv[1:]],
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -237,6 +251,9 @@ class Launcher:
                 raise ProgramFailed(
                     f"`{shown}` printed more than {limit} bytes and was stopped", completed=completed
                 )
+            case _End.EXIT if completed.code in _NOT_STARTED and completed.stderr.startswith("setpriv: "):
+                why = completed.complaint.rpartition(": ")[2]
+                raise ProgramMissing(f"the program `{completed.argv[0]}` cannot be run: {why}", hint=_INSTALL)
             case _End.EXIT if completed.code not in accept:
                 said = f": {completed.complaint}" if completed.complaint else ""
                 raise ProgramFailed(f"`{shown}` {_how(completed.code)}{said}", completed=completed)
@@ -273,8 +290,30 @@ class _End(Enum):
     FLOOD = auto()
 
 
+class _Starter:
+    """The one thread that starts programs, and lives as long as this process: its end would be theirs."""
+
+    def __init__(self) -> None:
+        # Unlike other queues it cannot be left locked by an exception out of a signal handler.
+        self._starts: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._runs = False
+
+    def do(self, start: Callable[[], None]) -> None:
+        if not self._runs:
+            _thread.start_new_thread(self._work, ())
+            self._runs = True
+        self._starts.put(start)
+
+    def _work(self) -> None:
+        while True:
+            self._starts.get()()
+
+
+_STARTER: Final = _Starter()
+
+
 class _Starting:
-    """The start of a program, in a thread of its own.
+    """The start of a program, in another thread.
 
     A signal handler may raise in the main thread between any two steps, and a program whose number was not yet
     stored would be lost. Here it cannot be: such an exception hits the wait, never the start. `threading.Thread`
@@ -291,7 +330,7 @@ class _Starting:
 
     def result(self) -> _Child:
         """Start, and return the running program or raise what kept it from running."""
-        _thread.start_new_thread(self._work, ())
+        _STARTER.do(self._work)
         self._wake.acquire()
         if self._child is None:
             assert self._error is not None  # noqa: S101 - `_work` sets one of the two

@@ -21,6 +21,7 @@ from sf.models import (
     Phase,
     PhaseEnded,
     PhaseStarted,
+    PlanReady,
     Problem,
     Record,
     pretty_json,
@@ -30,6 +31,7 @@ from sf.publication import Publication
 from sf.report import markdown, terminal
 from sf.report.annotations import annotate
 from sf.report.delivery import ci_files, deliver
+from sf.report.progress import Board
 from sf.report.scrubbing import scrubbed
 from sf.runtime.approval import Approval
 from sf.runtime.context import RuntimeContext, detect_invoker
@@ -143,6 +145,7 @@ def load(
         redactor=session.redactor,
         base=base,
         head=head,
+        live_progress=session.console.is_live,
         config_file=session.config_file,
     )
     session.on_signal(context.launcher.cancel)
@@ -254,20 +257,35 @@ def shown(path: Path) -> str:
 
 
 class _Progress:
-    """Tells on stderr what happens, line by line."""
+    """Tells on stderr what happens: line by line, and on a terminal with a board of what is at work."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._board: Board | None = None
 
     def __call__(self, event: Event) -> None:
+        console = self._session.console
         match event:
             case PhaseStarted(phase=Phase.CLEANUP):
                 self._session.hold_signals()
+            case PlanReady() if console.is_live:
+                self._board = Board(event.plan)
             case PhaseEnded():
+                console.board(())
                 how = styled("failed", Mark.RED) if event.error else "done"
-                self._session.console.note(f"{event.phase.value:<9}{how} in {event.duration:.1f} s")
+                console.note(f"{event.phase.value:<9}{how} in {event.duration:.1f} s")
             case ActionUpdated():
-                self._session.console.note(_action_line(event))
+                self._tell(event)
+
+    def _tell(self, event: ActionUpdated) -> None:
+        console, board = self._session.console, self._board
+        if board is None:
+            console.note(_action_line(event))
+            return
+        board.update(event)
+        if event.state is ActionState.ENDED:
+            console.note(_action_line(event))
+        console.board(board.lines(console.width))
 
 
 def _action_line(event: ActionUpdated) -> str:

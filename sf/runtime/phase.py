@@ -95,6 +95,8 @@ class _Run:
         context = self._context
         try:
             with self._entered(Phase.RESOLVE):
+                # Secrets of a run that was killed do not wait for somebody to clean up.
+                context.workspace.sweep()
                 config, context.steering = steer(self._config, context)
                 backend = resolve_backend(config.mode, config.backend)
                 context.resolved.backend = backend

@@ -321,6 +321,20 @@ def test_a_command_of_the_other_mode(sf: Command, fleet: Repository) -> None:
     )
 
 
+def test_everything_and_only_some_at_once(sf: Command, fleet: Repository) -> None:
+    ended = sf("reconcile", "--all", "--only", "a/b", cwd=fleet.root)
+    assert (ended.code, "--all and --only exclude each other" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize("options", [["--all"], ["--only", "a/b"]])
+def test_a_choice_that_the_mode_does_not_have(options: list[str], sf: Command, estate: Repository) -> None:
+    sf("reconcile", *options, cwd=estate.root).refuses(
+        10,
+        "load: `--all` and `--only` are for mode gitops, and this repository has mode docker",
+        "leave them out: ...",
+    )
+
+
 def test_a_broken_event(sf: Command, fleet: Repository, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text("{")

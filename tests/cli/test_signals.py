@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -180,21 +179,33 @@ def test_a_signal_while_an_object_dies(equipped: Command) -> None:
     assert (done.code, done.out) == (0, "15 [1]\n"), done
 
 
-def test_a_killed_run_is_swept(equipped: Command, fleet: Repository) -> None:
-    path = hanging(equipped, "kustomize", "build*")
-    running = equipped.start("plan", cwd=fleet.root, PATH=path)
-    running.wait_for((equipped.root / "reached").exists)
+@pytest.mark.parametrize("cleaner", ["cleanup", "plan"])
+def test_what_a_killed_run_leaves_is_removed(cleaner: str, equipped: Command, fleet: Repository) -> None:
+    killed(equipped, equipped.start("plan", cwd=fleet.root, PATH=hanging(equipped, "kustomize", "build*")))
+    left = equipped.leftovers
+    assert left
+    ended = equipped(cleaner, cwd=fleet.root)
+    assert ended.code == 0
+    assert cleaner == "plan" or all(f"removed {path}\n" in ended.err for path in left)
+
+
+@pytest.mark.parametrize("how", [KIND, STUBBORN])
+def test_a_killed_run_takes_its_programs_along(how: str, equipped: Command, fleet: Repository) -> None:
+    path = hanging(equipped, "kustomize", "build*", how)
+    killed(equipped, equipped.start("plan", cwd=fleet.root, PATH=path))
+    equipped("cleanup")
+
+
+def killed(command: Command, running: Running) -> None:
+    """Kill a run that has come to its fake; the kernel ends what it had started."""
+    running.wait_for((command.root / "reached").exists)
     running.process.send_signal(SIGKILL)
     ended, _ = running.ended()
     assert ended.code == -SIGKILL
-    left = equipped.leftovers
-    assert left
-    # What it started lives on, as nobody was left to stop it.
-    for pid, _, _ in equipped.children():
-        os.kill(pid, signal.SIGKILL)
-    swept = equipped("cleanup")
-    assert swept.code == 0
-    assert all(f"removed {path}\n" in swept.err for path in left)
+    patience = time.monotonic() + SOON
+    while list(command.children()):
+        assert time.monotonic() < patience, list(command.children())
+        time.sleep(0.01)
 
 
 def test_a_living_run_is_not_swept(equipped: Command, fleet: Repository) -> None:

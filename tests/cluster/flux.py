@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+import pytest
 
 from sf import documents
 from sf.backends import register_builtins
@@ -14,8 +17,8 @@ from sf.backends.flux.kustomization import GROUP, SourceRef
 from sf.backends.flux.rights import SOURCE_GROUP, needed, roles
 from sf.ci.context import CIContext, EventKind, Provider, Trust
 from sf.config import load_config
-from sf.models import ActionState, ActionUpdated
-from sf.runtime import InvokerType, RuntimeContext, run_lifecycle
+from sf.models import ActionState, ActionUpdated, Phase
+from sf.runtime import InvokerType, LifecycleError, RuntimeContext, run_lifecycle
 from sf.tools.kubernetes import User
 from tests.repositories import Repository
 
@@ -36,6 +39,16 @@ _READY_SECONDS: Final = 60
 def config_map(name: str, color: str) -> str:
     return documents.dump(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"color": color}}
+    )
+
+
+def deployment(name: str) -> str:
+    """One that never becomes ready by itself: there is nobody to run it."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    return documents.dump(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
     )
 
 
@@ -140,8 +153,6 @@ class Fleet:
 
     def wait_for(self, done: Callable[[], bool]) -> None:
         """Wait for something that Flux does."""
-        import time
-
         deadline = time.monotonic() + _READY_SECONDS
         while not done():
             assert time.monotonic() < deadline, self.cluster.kubectl(
@@ -162,17 +173,50 @@ class Fleet:
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
         return ready and str(status.get("lastAppliedRevision")).endswith(commit)
 
+    def suspend(self, kind: str, name: str) -> None:
+        self.cluster.kubectl(
+            "patch",
+            kind,
+            name,
+            f"--namespace={self.name}",
+            "--type=merge",
+            '--patch={"spec":{"suspend":true}}',
+        )
+
+    def delete(self, kind: str, name: str) -> None:
+        self.cluster.kubectl("delete", kind, name, f"--namespace={self.name}", "--wait=false")
+
+    def make_ready(self, name: str) -> None:
+        """Say of the Deployment what its controller would say if somebody ran it."""
+        reasons = {"Available": "MinimumReplicasAvailable", "Progressing": "NewReplicaSetAvailable"}
+        conditions = [{"type": kind, "status": "True", "reason": why} for kind, why in reasons.items()]
+        counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), 1)
+        status = {"observedGeneration": 1, "conditions": conditions, **counts}
+        self.cluster.kubectl(
+            "patch",
+            "deployment",
+            name,
+            f"--namespace={self.name}",
+            "--subresource=status",
+            "--type=merge",
+            f"--patch={json.dumps({'status': status})}",
+        )
+
     def color(self, name: str) -> str:
         found = self.get("configmap", name)
         return str(found["data"]["color"]) if found else ""
 
-    def config(self, **settings: Any) -> Config:
+    def settings(self) -> dict[str, Any]:
+        """The content of a .stagefreight.yml."""
         cluster = {"name": "tests", "server": self.cluster.server, "ca": self.cluster.ca}
-        document: dict[str, Any] = {
+        return {
             "lifecycle": {"mode": "gitops"},
             "gitops": {"path": "cluster", "cluster": cluster, "oidc": {"audience": self.cluster.audience}},
             "deadlines": {"action": 60},
         }
+
+    def config(self, **settings: Any) -> Config:
+        document = self.settings()
         for section, values in settings.items():
             document[section] = {**document.get(section, {}), **values}
         return load_config(documents.dump(document).encode())
@@ -185,9 +229,14 @@ class Fleet:
         }
 
     def run(
-        self, config: Config | None = None, environ: Mapping[str, str] | None = None, *, base: str = "HEAD~1"
+        self,
+        config: Config | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        base: str = "HEAD~1",
+        **choices: Any,
     ) -> Run:
-        """Plan and execute the last commit."""
+        """Plan and execute the last commit; `choices` are more fields of the context."""
         register_builtins()
         context = RuntimeContext(
             ci=CIContext(provider=Provider.LOCAL, event=EventKind.MANUAL, trust=Trust.TRUSTED),
@@ -196,6 +245,7 @@ class Fleet:
             dry_run=False,
             environ=self.environ() if environ is None else environ,
             base=base,
+            **choices,
         )
         return Run(context, config or self.config())
 
@@ -208,6 +258,24 @@ class Run:
         self.config = config
         self.events: list[ActionUpdated] = []
         self.listeners: list[Callable[[Event], None]] = []
+
+    def when(self, name: str, state: ActionState, act: Callable[[], None], words: str = "") -> None:
+        """Have `act` done, once, when the action is told to be in `state` with `words` in the message."""
+
+        def listen(event: Event) -> None:
+            told = isinstance(event, ActionUpdated) and (event.name, event.state) == (name, state)
+            if told and isinstance(event, ActionUpdated) and words in event.message:
+                self.listeners.remove(listen)
+                act()
+
+        self.listeners.append(listen)
+
+    def fail(self) -> dict[str, ActionResult]:
+        """As `go`, for a run in which an action fails."""
+        with pytest.raises(LifecycleError) as caught:
+            self.go()
+        assert caught.value.phase is Phase.EXECUTE, caught.value
+        return self.results
 
     def go(self) -> dict[str, ActionResult]:
         """How each action ended, by name. Raises what the lifecycle raises."""
@@ -229,5 +297,5 @@ class Run:
     def _hear(self, event: Event) -> None:
         if isinstance(event, ActionUpdated):
             self.events.append(event)
-        for listener in self.listeners:
+        for listener in list(self.listeners):
             listener(event)

@@ -269,3 +269,41 @@ def test_a_command_of_ours_hides_secrets() -> None:
     err = io.StringIO()
     Console(io.StringIO(), err, redactor).command("error", "a hunter22", {"title": "hunter22"})
     assert err.getvalue() == "::error title=***::a ***\n"
+
+
+class Screen:
+    """As much of a terminal as the board needs: lines, a cursor, and two orders."""
+
+    def __init__(self) -> None:
+        self.lines = [""]
+
+    def show(self, text: str) -> list[str]:
+        for up, word in re.findall(r"\x1b\[(\d+)A\r\x1b\[J|([^\x1b]+)", text):
+            if up:
+                del self.lines[len(self.lines) - 1 - int(up) :]
+                self.lines.append("")
+            else:
+                first, *more = word.split("\n")
+                self.lines[-1] += first
+                self.lines += more
+        return self.lines
+
+
+def test_the_board_stays_below_the_notes() -> None:
+    stderr = io.StringIO()
+    console = Console(io.StringIO(), stderr, Redactor(), is_live=True)
+    console.note("first")
+    console.board(["a waits", "b waits"])
+    console.note("c ended")
+    console.board(["a waits \x1b[2J"])
+    assert Screen().show(stderr.getvalue()) == ["first", "c ended", "a waits \\x1b[2J", ""]
+    console.board([])
+    console.note("last")
+    assert Screen().show(stderr.getvalue()) == ["first", "c ended", "last", ""]
+
+
+def test_without_a_terminal_there_is_no_board() -> None:
+    streams = Streams()
+    streams.console.board(["a waits"])
+    streams.console.note("note")
+    assert streams.stderr.getvalue() == "note\n"

@@ -557,8 +557,8 @@ def test_a_script_whose_interpreter_is_missing(tmp_path: Path) -> None:
         run(str(executable(tmp_path / "script", "#!/no/such/interpreter\n")))
 
 
-def test_a_file_that_is_no_program(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"cannot be started: .*Exec format error"):
+def test_a_file_that_is_no_program_is_taken_for_a_script_as_shells_do(tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match=r"ended with exit code 127: .*odd"):
         run(str(executable(tmp_path / "odd", "\x7f\x00odd")))
 
 

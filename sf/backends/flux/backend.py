@@ -12,7 +12,7 @@ from sf.backends.flux.observation import observe
 from sf.backends.flux.preview import Side, preview
 from sf.backends.flux.reconcile import Reconciliation
 from sf.backends.flux.repository import Repository
-from sf.backends.flux.selection import select_all, select_only
+from sf.backends.flux.selection import select_all, select_only, with_selected
 from sf.changes.masking import Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.ci.context import EventKind
@@ -91,7 +91,9 @@ class FluxBackend:
             repository,
             fingerprints,
             # Without a change it is all about what is running.
-            everything=compared.before is compared.after and connection.cluster is not None,
+            everything=compared.before is compared.after
+            and connection.cluster is not None
+            and not context.only,
         )
         seen = observe(
             connection,
@@ -115,7 +117,7 @@ class FluxBackend:
             config_hash=config.digest,
             tools={"kustomize": repository.kustomize.version},
             contents=_contents(impact),
-            actions=seen.actions,
+            actions=with_selected(seen.actions, impact) if _is_told(context) else seen.actions,
             # What the walk and the preview both come upon is said once.
             findings=tuple(
                 dict.fromkeys(
@@ -139,9 +141,7 @@ class FluxBackend:
             raise Problem("the flux backend was asked to execute before it was asked to validate")
         cluster, user = self._connection.required
         names = [action.name for action in plan.actions if action.action is ActionKind.RECONCILE]
-        reconciliation = Reconciliation(
-            self._compared.impact, names, self._config, force=context.everything or bool(context.only)
-        )
+        reconciliation = Reconciliation(self._compared.impact, names, self._config, force=_is_told(context))
         cluster.require(reconciliation.rights, user)
         return reconciliation.run(plan, cluster, repository.git, context)
 
@@ -195,6 +195,11 @@ def _same_cluster(repository: Repository, before: Graph, start: Start) -> Entry 
     """The cluster of `start` in the older state; None when it did not exist yet."""
     found = next((other for other in repository.starts_before(before) if other.path == start.path), None)
     return before.entry(found) if found else None
+
+
+def _is_told(context: RuntimeContext) -> bool:
+    """Whether the run was told what it is for."""
+    return context.everything or bool(context.only)
 
 
 def _selected(context: RuntimeContext) -> dict[str, str]:

@@ -108,7 +108,7 @@ class Execution:
         evidence: Callable[[State, Verdict], str],
         is_cancelled: Callable[[], bool],
     ) -> None:
-        """`evidence` finds out what is behind a failure, as text for people."""
+        """`evidence` finds out what is behind a failure, as text for people. It may raise `NoAnswer`."""
         self._watcher = watcher
         self._sources = sources
         self._kubectl = kubectl
@@ -121,6 +121,8 @@ class Execution:
         self._open: dict[str, _Work] = {}
         self._until = time.monotonic() + limits.run
         self._locked_out = 0.0
+        self._is_silent = False
+        self._at_work = 0
         self.results: dict[str, ActionResult] = {}
         for unit in self._units.values():
             self._open[unit.node.id] = self._first_look(unit)
@@ -173,6 +175,19 @@ class Execution:
         """Whether nothing that `work` waits for is in its way; with its begin, if this is it."""
         if work.begun:
             return True
+        if not self._is_awaited(work) or not self._is_defined(work):
+            return False
+        if time.monotonic() >= self._until:
+            self._end(work, Outcome.NOT_REACHED, f"not reached: the run may take {self._limits.run:g} s")
+            return False
+        if self._at_work >= self._limits.concurrency:
+            return False
+        self._at_work += 1
+        work.begun = time.monotonic()
+        return True
+
+    def _is_awaited(self, work: _Work) -> bool:
+        """Whether all that `work` depends on is there; it ends when something of that cannot be."""
         for name in sorted(work.unit.after):
             result = self.results.get(name)
             if result is None:
@@ -180,11 +195,6 @@ class Execution:
             if not result.success:
                 self._end(work, Outcome.NOT_REACHED, f"not reached: dependency {name} {_fate(result)}")
                 return False
-        if not self._is_defined(work):
-            return False
-        if sum(bool(other.begun) for other in self._open.values()) >= self._limits.concurrency:
-            return False
-        work.begun = time.monotonic()
         return True
 
     def _is_defined(self, work: _Work) -> bool:
@@ -209,6 +219,12 @@ class Execution:
     def _look(self, work: _Work) -> bool:
         """Whether `work` is to be asked now. Ends it when there is no more to come."""
         state, verdict = self._state(work.unit.node.id), self._judge(work)
+        asks = self._decide(work, state, verdict)
+        if work.unit.node.id in self._open:
+            self._look_at_clock(work, state, verdict)
+        return asks and work.unit.node.id in self._open
+
+    def _decide(self, work: _Work, state: State | None, verdict: Verdict) -> bool:
         if work.unit.gone:
             self._look_if_gone(work, verdict)
         elif verdict.standing is Standing.THERE and (work.wanted.request or not self._limits.force):
@@ -218,12 +234,9 @@ class Execution:
         elif not self._held_up_by_source(work) and not self._held_up_by_problem(work):
             if work.wanted.request:
                 return self._continue(work, state, verdict)
-            if verdict.standing in {Standing.MISSING, Standing.DELETING}:
-                self._patient(work, verdict, GRACE)
-            else:
+            if verdict.standing not in {Standing.MISSING, Standing.DELETING}:
                 return True
-        if work.unit.node.id in self._open:
-            self._look_at_clock(work, state, verdict)
+            self._patient(work, verdict, GRACE)
         return False
 
     def _untouched(self, work: _Work) -> bool:
@@ -276,7 +289,10 @@ class Execution:
             case Standing.FAILED:
                 self._fail(work, verdict)
             case Standing.MISSING | Standing.DELETING:
-                self._fail(work, Verdict(standing=verdict.standing, message=f"{verdict.message} any more"))
+                gone = Verdict(
+                    standing=verdict.standing, message=f"{verdict.message}, while it was waited for"
+                )
+                self._fail(work, gone)
             case Standing.STALE:
                 return time.monotonic() >= work.asked_at + _PAUSE
             case Standing.BLOCKED:
@@ -311,7 +327,7 @@ class Execution:
         request = work.wanted.request
         if trouble:
             message, hint = f"{why}: {trouble}", trouble.hint
-        elif work.told and work.problem:
+        elif work.told and (work.problem or not request):
             message, hint = f"{why}: {work.told}", ""
         elif (
             request and state and state.handled != request and state.condition("Ready") == work.wanted.before
@@ -370,8 +386,15 @@ class Execution:
 
     def _fail(self, work: _Work, verdict: Verdict) -> None:
         state = self._state(work.unit.node.id)
-        evidence = self._evidence(state, verdict) if state else ""
-        self._end(work, Outcome.FAILED, verdict.message, "\n".join(filter(None, (verdict.hint, evidence))))
+        told = [verdict.hint]
+        if state and not self._is_silent:
+            try:
+                told.append(self._evidence(state, verdict))
+            except NoAnswer as problem:
+                # Each attempt takes its time, and there may be many that fail.
+                self._is_silent = True
+                told.append(problem.message)
+        self._end(work, Outcome.FAILED, verdict.message, "\n".join(filter(None, told)))
 
     def _interrupt(self, work: _Work) -> None:
         if work.begun:
@@ -393,6 +416,7 @@ class Execution:
             else "",
         )
         del self._open[node.id]
+        self._at_work -= bool(work.begun)
         self.results[node.id] = result
         self._emit(ActionUpdated(name=node.id, state=ActionState.ENDED, message=message, result=result))
 

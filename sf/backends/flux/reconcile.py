@@ -11,9 +11,10 @@ from sf.backends.flux.proof import Proof
 from sf.backends.flux.requests import kustomizations, target_of_source
 from sf.backends.flux.revision import Lineage
 from sf.backends.flux.rights import SOURCES, needed
+from sf.backends.flux.selection import is_suspended
 from sf.backends.flux.sources import Sources
 from sf.backends.flux.watcher import Watcher
-from sf.models import ActionKind, ActionResult, ActionState, ActionUpdated, LifecycleResult, Outcome
+from sf.models import ActionKind, ActionResult, ActionState, ActionUpdated, Change, LifecycleResult, Outcome
 from sf.tools.kubectl import Kubectl
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Reconciliation:
         self, plan: LifecyclePlan, cluster: Cluster, git: Git, context: RuntimeContext
     ) -> LifecycleResult:
         """Bring them there, and say what that proved of `plan`. `context` has the result whatever happens."""
-        results = {action.name: _left_alone(action) for action in plan.actions if _is_suspended(action)}
+        results = {result.name: result for action in plan.actions if (result := _left_alone(action))}
         for result in results.values():
             context.emit(
                 ActionUpdated(
@@ -91,7 +92,7 @@ class Reconciliation:
             lineage=lineage,
             limits=self._limits,
             emit=context.emit,
-            evidence=lambda state, verdict: find_evidence(cluster.api, state, verdict),
+            evidence=lambda state, verdict: find_evidence(cluster.api, kubectl, state, verdict),
             is_cancelled=lambda: context.launcher.is_cancelled,
         )
 
@@ -182,11 +183,14 @@ def _is_pruned(node: Kustomization, impact: Impact) -> bool:
     return gone is not None and gone.deletes_objects
 
 
-def _is_suspended(action: PlannedAction) -> bool:
-    return action.action is ActionKind.NONE and action.metadata.get("suspended") == "true"
-
-
-def _left_alone(action: PlannedAction) -> ActionResult:
-    return ActionResult(
-        name=action.name, success=True, outcome=Outcome.UNCHANGED, message="is suspended and left alone"
-    )
+def _left_alone(action: PlannedAction) -> ActionResult | None:
+    """What there is to say of an action that has nothing to do; None where that is nothing, or it has."""
+    if action.action is not ActionKind.NONE:
+        return None
+    if is_suspended(action):
+        message = "is suspended and left alone"
+    elif action.live and action.live.effect is Change.UNCHANGED:
+        message = "is where it should be already"
+    else:
+        return None
+    return ActionResult(name=action.name, success=True, outcome=Outcome.UNCHANGED, message=message)

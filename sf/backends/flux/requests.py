@@ -11,6 +11,7 @@ from sf.backends.flux.kustomization import GROUP
 from sf.backends.flux.rights import SOURCE_GROUP, SOURCES
 from sf.backends.flux.state import REQUESTED_AT
 from sf.models import Problem
+from sf.process import ProgramTimeout
 from sf.tools.kubectl import PROGRAM, Passing
 from sf.tools.kubernetes import Collection
 
@@ -77,8 +78,10 @@ def _ask_some(
 ) -> dict[Target, Problem]:
     try:
         kubectl.run(
-            [f"--request-timeout={_ANSWER}s", *_arguments(collection, names, request)], timeout=_TIMEOUT
+            [*_arguments(collection, names, request), f"--request-timeout={_ANSWER}s"], timeout=_TIMEOUT
         )
+    except ProgramTimeout as late:
+        return {Target(collection, name): Passing(late.message) for name in names}
     except Problem as problem:
         if len(names) == 1 or isinstance(problem, Passing):
             return {Target(collection, name): problem for name in names}

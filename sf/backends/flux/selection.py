@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sf.backends.flux.kustomization import waves
-from sf.models import Problem
+from sf.models import ActionKind, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from sf.backends.flux.impact import Impact
+    from sf.models import PlannedAction
 
 
 def select_all(impact: Impact) -> Impact:
@@ -49,6 +50,22 @@ def select_only(impact: Impact, only: Collection[str]) -> Impact:
         order=_order(impact, names),
         shown=frozenset(names.difference(only)),
     )
+
+
+def with_selected(actions: Iterable[PlannedAction], impact: Impact) -> tuple[PlannedAction, ...]:
+    """`actions` in which what `impact` selects is reconciled, be it where it should be. Not what is suspended."""
+    return tuple(
+        replace(action, action=ActionKind.RECONCILE)
+        if action.name in impact.affected and action.name not in impact.shown and not is_suspended(action)
+        else action
+        for action in actions
+    )
+
+
+def is_suspended(action: PlannedAction) -> bool:
+    """Whether the Kustomization is suspended, in the repository or in the cluster."""
+    observed = action.live.observed if action.live else {}
+    return "true" in {action.metadata.get("suspended"), observed.get("suspended")}
 
 
 def _order(impact: Impact, names: Collection[str]) -> tuple[tuple[str, ...], ...]:

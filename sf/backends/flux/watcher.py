@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # HTTP status: what is asked for is too old to go on from.
 _GONE: Final = 410
+_NOT_FOUND: Final = 404
 # Seconds between two attempts to reach an API server that is away.
 _PAUSE: Final = 0.5
 _CLOSING: Final = 2.0
@@ -72,7 +73,7 @@ class Watcher:
         self._watches: dict[Collection, Watch] = {}
         self._threads = []
         for collection in sorted(collections):
-            listing = api.list(collection)
+            listing = _first_listing(api, collection)
             self._found[collection] = _by_name(listing)
             thread = threading.Thread(
                 target=self._follow, args=(collection, listing.version), name="watch", daemon=True
@@ -158,6 +159,18 @@ class Watcher:
             place.well = False
             self._news.put(_Troubled(place.collection, problem))
             self._closing.wait(_PAUSE)
+
+
+def _first_listing(api: Api, collection: Collection) -> Listing:
+    try:
+        return api.list(collection)
+    except ApiProblem as problem:
+        if problem.status != _NOT_FOUND:
+            raise
+        raise Problem(
+            f"the cluster does not know {collection.resource} of {collection.group}/{collection.version}",
+            hint="install Flux 2.6 or newer there, or correct `gitops.cluster`",
+        ) from problem
 
 
 def _by_name(listing: Listing) -> Objects:
