@@ -55,7 +55,9 @@ _SWITCH_WORDS: Final = {
     **dict.fromkeys(("y", "Y", "yes", "on"), True),
     **dict.fromkeys(("n", "N", "no", "off"), False),
 }
-_START: Final = "write at least `lifecycle: {mode: gitops}` or `lifecycle: {mode: docker}`"
+_START: Final = (
+    "write at least `{lifecycle: {mode: gitops}, gitops: {}}` or `{lifecycle: {mode: docker}, docker: {}}`"
+)
 
 
 def _repository_path(text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sf.console import Mark, unstyled
-from sf.report.drawing import DRAWINGS
+from sf.report.drawing import draw
 
 # Every kind of line that a diagram of ours may have, and nothing foreign but inside of a label.
 LABEL = r'"(?:[A-Za-z0-9 ./_-]|#\d+;)+"'
@@ -93,8 +93,8 @@ def impacts(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def drawn(document: dict[str, Any], output: str) -> str:
-    return DRAWINGS[document["schema"], output](document)
+def drawn(document: dict[str, Any], output: str, width: int = 10_000) -> str:
+    return draw(document, output, width=width)
 
 
 def kustomization(name: str, namespace: str = "apps", *depends_on: str, **fields: Any) -> dict[str, Any]:
@@ -279,3 +279,21 @@ def test_empty_documents_say_so() -> None:
     nothing: dict[str, Any] = {"entries": [], "findings": [], "unknown": [], "hosts": [], "stacks": []}
     assert "no cluster" in drawn({"schema": "sf.graph/v1", **nothing}, "text")
     assert "no host" in drawn({"schema": "sf.estate/v1", **nothing}, "text")
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
+def test_a_tree_keeps_to_the_width_of_the_terminal(width: int) -> None:
+    names = [f"application-{number}" for number in range(8)]
+    nodes = [
+        kustomization(name, "apps", *(f"apps/{other}" for other in names if other < name)) for name in names
+    ]
+    tree = unstyled(drawn({**graph(*nodes), "unknown": ["word " * 40]}, "text", width=width))
+    assert max(map(len, tree.splitlines())) <= width
+    last = tree.partition("could not")[0].rpartition("── ")[2].replace("│", " ").split()
+    assert last == [
+        "apps/application-7",
+        "apps/application-7",
+        "after",
+        *(f"apps/{name}," for name in names[:6]),
+        "apps/application-6",
+    ]
