@@ -9,10 +9,12 @@ VENV := .venv
 VENV_OLDEST := .venv-$(OLDEST)
 BIN := $(VENV)/bin
 # What needs no engine, no cluster and no built program.
-QUICK := not tools and not engine and not cluster and not slow
+QUICK := not tools and not engine and not cluster and not slow and not extra
 TOOLCHAIN := $(BIN)/python -m toolchain
+# Two at a time, which is what the smallest runner has. The tests of one file share what they start.
+PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-fast test-oldest lint toolchain golden clean
+.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,11 +34,14 @@ demo: setup ## plan the example change of both modes and execute the compose one
 	$(TOOLCHAIN) run --any-engine --image busybox:1.36 -- ./examples/demo.sh
 
 test: lint toolchain $(VENV_OLDEST)/.done ## everything, against real engines
-	$(VENV_OLDEST)/bin/python -m pytest -q -m '$(QUICK)'
-	$(BIN)/python -m pytest
+	$(VENV_OLDEST)/bin/python -m pytest -q $(PARALLEL) -m '$(QUICK)'
+	$(BIN)/python -m pytest -q $(PARALLEL) -m 'not extra'
+
+test-extra: toolchain-extra ## against a real Gitea, which takes nine minutes to build
+	$(BIN)/python -m pytest -q -m extra
 
 test-fast: setup ## what needs no engine and no built tools, under a minute
-	$(BIN)/python -m pytest -q -m '$(QUICK)'
+	$(BIN)/python -m pytest -q $(PARALLEL) -m '$(QUICK)'
 
 lint: setup ## formatting, style, types, architecture
 	$(BIN)/ruff format --check
@@ -46,6 +51,9 @@ lint: setup ## formatting, style, types, architecture
 
 toolchain: setup ## the real engines, built or found once, outside of the checkout
 	$(TOOLCHAIN) ensure all
+
+toolchain-extra: setup ## what is slow to build and optional
+	$(TOOLCHAIN) ensure gitea
 
 golden: setup ## write the golden files anew; read the difference before committing it
 	$(BIN)/python -m pytest -q tests/golden tests/unit/test_docs.py tests/cli/test_help.py --update-golden

@@ -16,6 +16,16 @@ take_down() {
 }
 trap take_down EXIT
 
+# The change of an example is one: with --detailed-exitcode a plan that finds changes ends with 20.
+expect_changes() {
+  local code=0
+  "$@" --detailed-exitcode || code=$?
+  if [[ $code -ne 20 ]]; then
+    echo "$0: \`$*\` ended with $code and not with 20, which stands for changes" >&2
+    exit 1
+  fi
+}
+
 title() { printf '\n=== %s\n' "$1"; }
 
 rm -rf "$demo"
@@ -24,7 +34,7 @@ mkdir -p "$demo"
 "$here/make-repository.sh" "$demo/estate" estate >/dev/null
 
 title 'Flux: what the change does to the production cluster'
-sf -C "$demo/fleet" plan --base main
+expect_changes sf -C "$demo/fleet" plan --base main
 
 title 'Compose: what the change does to three hosts'
 export SF_CONFIG_DOCKER__STACK_DIR=$demo/stacks

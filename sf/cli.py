@@ -346,9 +346,23 @@ def plan(edge: Edge, /, **options: Any) -> int:
     metavar="SHA256",
     help="Refuse unless the change has this digest, which the plan of its pull request told.",
 )
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Reconcile every Kustomization, not only those that the change affects (mode gitops).",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAMESPACE/NAME",
+    help="Reconcile this Kustomization and nothing else (mode gitops). Can be repeated.",
+)
 @click.pass_obj
 def reconcile(edge: Edge, /, *, dry_run: bool, **options: Any) -> int:
     """Plan, then do what the plan says."""
+    if options["everything"] and options["only"]:
+        raise click.UsageError("--all and --only exclude each other")
     return _lifecycle(edge, dry_run=dry_run, **options)
 
 
@@ -375,12 +389,15 @@ def _lifecycle(
     detailed_exitcode: bool,
     plan_file: Path | None = None,
     change_digest: str = "",
+    everything: bool = False,
+    only: tuple[str, ...] = (),
 ) -> int:
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
     session = edge.session()
     config, context = sessions.load(session, dry_run=dry_run, base=base, head=head)
     context.approval = sessions.approval(plan_file, change_digest)
+    sessions.select(config, context, everything=everything, only=only)
     sessions.run(session, config, context, sessions.Printing(out_dir=out_dir, output=output, diffs=diffs))
     changed = context.plan is not None and context.plan.has_changes
     return EXIT_CHANGES if detailed_exitcode and changed else 0
@@ -389,15 +406,29 @@ def _lifecycle(
 @cli.command()
 @_out_dir
 @_output("text", "json", "markdown")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=_Place(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Report the plan.json in FILE, which a job without rights made, and comment on its pull request.",
+)
 @click.pass_obj
-def report(edge: Edge, out_dir: Path, output: str) -> None:
+def report(edge: Edge, out_dir: Path, output: str, plan_file: Path | None) -> None:
     """Print the report of the last run again.
 
-    It is read from the output directory of that run.
+    It is read from the output directory of that run. With --plan, a plan of another job is reported as if it had
+    been made here; nothing in it is believed.
     """
     from sf import session as sessions  # noqa: PLC0415 - start-up time
 
-    sessions.print_again(edge.session(), sessions.Printing(out_dir=out_dir, output=output))
+    printing = sessions.Printing(out_dir=out_dir, output=output)
+    if plan_file is None:
+        sessions.print_again(edge.session(), printing)
+    else:
+        from sf.relay import relay  # noqa: PLC0415 - start-up time
+
+        relay(edge.session(), plan_file, printing)
 
 
 @cli.command()

@@ -45,7 +45,13 @@ MAX_BYTES: Final = 256 * 1024
 MAX_PROBLEMS: Final = 20
 MAX_SECONDS: Final = 24 * 3600
 MAX_LABEL: Final = 100
-STEERING: Final = (("gitops", "cluster"), ("gitops", "oidc"), ("docker", "ssh"), ("docker", "scripts"))
+STEERING: Final = (
+    ("gitops", "cluster"),
+    ("gitops", "oidc"),
+    ("gitops", "remote_bases"),
+    ("docker", "ssh"),
+    ("docker", "scripts"),
+)
 """Keys, and sections with all their keys, that decide where credentials go and what may run with them."""
 
 _DURATION: Final = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?")
@@ -55,6 +61,9 @@ _SWITCH_WORDS: Final = {
     **dict.fromkeys(("y", "Y", "yes", "on"), True),
     **dict.fromkeys(("n", "N", "no", "off"), False),
 }
+_REMOTE_BASE: Final = re.compile(
+    r"(?:(?:https?|ssh)://)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~+@=-]+)*"
+)
 _START: Final = (
     "write at least `{lifecycle: {mode: gitops}, gitops: {}}` or `{lifecycle: {mode: docker}, docker: {}}`"
 )
@@ -116,6 +125,18 @@ def _https_url(text: str) -> str:
     if not port_is_fine or " " in text:
         raise ValueError(problem)
     return text.rstrip("/")
+
+
+def _remote_base(text: str) -> str:
+    base = text.removesuffix("/").removesuffix(".git")
+    if not _REMOTE_BASE.fullmatch(base) or not {".", ".."}.isdisjoint(base.split("/")):
+        raise ValueError(
+            "must be the beginning of an address like `github.com/fluxcd` or `https://example.com/charts`,"
+            " without user and query"
+        )
+    scheme, mark, rest = base.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.lower()}{slash}{path}"
 
 
 def _variable_name(text: str) -> str:
@@ -258,8 +279,16 @@ class GitopsConfig(Section):
     source_root: RepositoryPath = ""
     """Folder that is the root of the source, when Flux reads an artifact made of a part of the repository."""
 
+    remote_bases: Annotated[
+        tuple[Annotated[str, AfterValidator(_remote_base)], ...], Field(strict=False)
+    ] = ()
+    """Where remote bases may come from: beginnings of addresses, such as `github.com/fluxcd`. Never for forks."""
+
     cluster: ClusterConfig | None = None
     oidc: OidcConfig = OidcConfig()
+
+    concurrency: Annotated[int, Field(ge=1)] = 20
+    """How many Kustomizations are reconciled at a time. Flux itself has a limit of its own."""
 
     drift: Switch = False
     """Whether plans compare each rendered object with the one in the cluster. That takes the right to patch it."""
@@ -302,6 +331,9 @@ class SecretsConfig(Section):
 
     provider: Literal["sops"] = "sops"
     """Program that decrypts."""
+
+    at_rest: Literal["disk", "tmpfs"] = "disk"
+    """Where decrypted files that containers mount stand: on the host's disk, or in its memory until it reboots."""
 
 
 class DriftConfig(Section):
@@ -361,7 +393,10 @@ class ReportConfig(Section):
     """Whether a pull or merge request gets a comment: `auto` where there is a token for it, or never."""
 
     label: Annotated[str, AfterValidator(_label)] = ""
-    """Tells two runs over the same target apart. Each label has a comment of its own."""
+    """Tells two runs over the same target apart. Each label has a comment and an issue of its own."""
+
+    drift_issue: bool = False
+    """Whether a scheduled run keeps an issue open for as long as what is running differs from the repository."""
 
 
 class DeadlinesConfig(Section):
@@ -372,6 +407,9 @@ class DeadlinesConfig(Section):
 
     action: Duration = 600.0
     """One action of the plan, such as deploying a stack until it is healthy."""
+
+    run: Duration = 3600.0
+    """All actions of mode `gitops` together."""
 
     hook: Duration = 300.0
     """One run of `pre.sh` or `post.sh` of a stack."""

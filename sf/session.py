@@ -27,9 +27,10 @@ from sf.models import (
     pretty_json,
 )
 from sf.process import Launcher
+from sf.publication import Publication
 from sf.report import markdown, terminal
 from sf.report.annotations import annotate
-from sf.report.delivery import CIFiles, deliver
+from sf.report.delivery import ci_files, deliver
 from sf.report.scrubbing import scrubbed
 from sf.runtime.approval import Approval
 from sf.runtime.context import RuntimeContext, detect_invoker
@@ -46,11 +47,7 @@ if TYPE_CHECKING:
     from sf.console import Console
     from sf.models import Event
     from sf.redact import Redactor
-    from sf.report.forges.api import Forge
 
-# Seconds that a comment may take.
-_PATIENCE: Final = 60.0
-_HASTE: Final = 3.0
 # More than any configuration may have, so that the loader sees that it is too long.
 _CONFIG_READ: Final = 1024 * 1024
 
@@ -81,7 +78,7 @@ class Printing:
 
 
 @contextmanager
-def _within(phase: Phase) -> Iterator[None]:
+def within(phase: Phase) -> Iterator[None]:
     """A `Problem` inside becomes the `LifecycleError` of `phase`, as it does inside of the lifecycle."""
     try:
         yield
@@ -98,7 +95,7 @@ def locate(session: Session) -> tuple[Path, CIContext]:
     return root, detect(session.environ, git=git)
 
 
-def _read_configuration(root: Path, name: str) -> bytes | None:
+def read_config(root: Path, name: str) -> bytes | None:
     """The content of the configuration file that is called `name` seen from `root`; None when there is none.
 
     Raises `Problem` for one in the repository that is a link to somewhere else: errors would show what is there.
@@ -141,9 +138,9 @@ def load(
     """
     from sf.config import load_config  # noqa: PLC0415 - pydantic costs more than a short command
 
-    with _within(Phase.LOAD):
+    with within(Phase.LOAD):
         root, ci = locate(session)
-        data = _read_configuration(root, session.config_file)
+        data = read_config(root, session.config_file)
         if data is None and mode is not None:
             data = f"lifecycle: {{mode: {mode}}}\n{mode}: {{}}\n".encode()
         config = load_config(data, path=session.config_file, environ=session.environ)
@@ -167,6 +164,21 @@ def load(
     return config, context
 
 
+def select(config: Config, context: RuntimeContext, *, everything: bool, only: tuple[str, ...]) -> None:
+    """Have the run be for `everything`, or `only` for these units, instead of what changed.
+
+    Raises `LifecycleError` of phase load for a mode that has nothing to choose from.
+    """
+    if (everything or only) and config.mode != "gitops":
+        raise LifecycleError(
+            Phase.LOAD,
+            "",
+            f"`--all` and `--only` are for mode gitops, and this repository has mode {config.mode}",
+            hint="leave them out: stacks that run as they should are left alone anyway",
+        )
+    context.everything, context.only = everything, only
+
+
 def reconciles(ci: CIContext) -> bool:
     """Whether `sf run` executes: only for a trusted push to the default branch. Everything else is planned."""
     return ci.event is EventKind.PUSH and ci.on_default_branch and ci.trust is Trust.TRUSTED
@@ -179,10 +191,16 @@ def run(session: Session, config: Config, context: RuntimeContext, printing: Pri
     """
     register_builtins()
     out = OutputDirectory(context.repo_root / printing.out_dir)
-    with _within(Phase.REPORT):
+    with within(Phase.REPORT):
         out.prepare()
     folder = printing.out_dir.as_posix()
-    comment = _comment(session, config, context)
+    publication = Publication(
+        ci=context.ci,
+        environ=session.environ,
+        redactor=session.redactor,
+        config=config.report,
+        in_haste=lambda: context.launcher.is_cancelled,
+    )
     progress = _Progress(session)
 
     def warn(warning: str) -> None:
@@ -199,18 +217,19 @@ def run(session: Session, config: Config, context: RuntimeContext, printing: Pri
                 plan=context.plan,
                 links=context.links,
             )
-            warn(comment(scrubbed(begun, session.redactor)))
+            warn(publication.comment(scrubbed(begun, session.redactor)))
 
     def report(record: Record) -> None:
         clean = scrubbed(record, session.redactor)
-        for warning in deliver(clean, out=out, folder=folder, ci=_ci_files(session.environ)):
+        for warning in deliver(clean, out=out, folder=folder, ci=ci_files(session.environ)):
             warn(warning)
-        warn(comment(clean))
+        warn(publication.comment(clean))
+        warn(publication.issue(clean))
         if context.ci.provider is Provider.GITHUB:
             for annotation in annotate(clean):
                 session.console.command(annotation.level, annotation.text, annotation.properties)
-        _print(session.console, clean, printing)
-        session.console.note(f"reports: {_shown(out.path)}")
+        print_record(session.console, clean, printing)
+        session.console.note(f"reports: {shown(out.path)}")
 
     run_lifecycle(config, context, events=listen, reporters=[report])
 
@@ -231,31 +250,8 @@ def approval(plan_file: Path | None, change_digest: str) -> Approval | None:
     return Approval(plan=plan, change_digest=change_digest)
 
 
-def _comment(session: Session, config: Config, context: RuntimeContext) -> Callable[[Record], str]:
-    """What brings the comment of this run's pull request up to date, and returns a warning or nothing."""
-    from sf.http import Http  # noqa: PLC0415 - the network and pydantic cost more than a short command
-    from sf.report.forges import FORGES  # noqa: PLC0415 - as above
-    from sf.report.sticky import StickyComment  # noqa: PLC0415 - as above
-
-    ci = context.ci
-    connect = FORGES.get(ci.provider)
-    if connect is None or config.report.comment == "off":
-        return lambda _record: ""
-
-    def forge() -> Forge:
-        # A runner that cancels a job gives it a few seconds, which are needed to clean up.
-        patience = _HASTE if context.launcher.is_cancelled else _PATIENCE
-        return connect(ci, session.environ, Http(session.redactor, environ=session.environ), patience)
-
-    return StickyComment(forge=forge, ci=ci, label=config.report.label).show
-
-
-def _ci_files(environ: Mapping[str, str]) -> CIFiles:
-    summary, outputs = (environ.get(name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"))
-    return CIFiles(summary=Path(summary) if summary else None, outputs=Path(outputs) if outputs else None)
-
-
-def _print(console: Console, record: Record, printing: Printing) -> None:
+def print_record(console: Console, record: Record, printing: Printing) -> None:
+    """Print what `printing` asks for of a scrubbed `record`."""
     match printing.output:
         case "json":
             document = record.plan.document() if record.plan and record.dry_run else record.result_document()
@@ -266,7 +262,7 @@ def _print(console: Console, record: Record, printing: Printing) -> None:
             console.document(terminal.render(record, width=console.width, diffs=printing.diffs))
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """`path` as the reader would type it."""
     here = Path.cwd()
     return f"{path.relative_to(here)}/" if path.is_relative_to(here) else f"{path}/"
@@ -312,7 +308,7 @@ def inspect(
     """
     config, context = load(session, mode=mode, base=base, head=head)
     try:
-        with _within(Phase.PLAN):
+        with within(Phase.PLAN):
             return describe(config, context)
     finally:
         session.hold_signals()
@@ -323,9 +319,9 @@ def config_problems(session: Session, file: Path | None) -> list[Problem]:
     """Everything that is wrong with `file`, or else with the configuration of this repository."""
     from sf.config import check_config  # noqa: PLC0415 - pydantic costs more than a short command
 
-    with _within(Phase.LOAD):
+    with within(Phase.LOAD):
         name = session.config_file if file is None else str(file)
-        data = _read(file, name) if file else _read_configuration(locate(session)[0], name)
+        data = _read(file, name) if file else read_config(locate(session)[0], name)
     return check_config(data, path=name, environ=session.environ)
 
 
@@ -333,8 +329,8 @@ def print_again(session: Session, printing: Printing) -> None:
     """Print the record of the last run, as its output directory holds it."""
     from sf.report.reading import read_record  # noqa: PLC0415 - pydantic costs more than a short command
 
-    with _within(Phase.LOAD):
+    with within(Phase.LOAD):
         root, _ = locate(session)
-    with _within(Phase.REPORT):
+    with within(Phase.REPORT):
         record = read_record(root / printing.out_dir)
-    _print(session.console, record, printing)
+    print_record(session.console, record, printing)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.graph import Entry
 
 URL: Final = "https://git.example.test/acme/fleet"
@@ -72,9 +73,10 @@ class Fleet:
         self.flux = Flux(launcher, environ)
         self.renderer = Renderer(self.kustomize, scratch, self.flux.envsubst)
         self.names = Names()
+        self.remotes: Remotes | None = None
 
     def graph(self, tree: Tree) -> Graph:
-        return Graph(tree, self.renderer, self.names, mentions, lambda url: url == URL)
+        return Graph(tree, self.renderer, self.names, mentions, lambda url: url == URL, remotes=self.remotes)
 
     def entry(self, files: Mapping[str, str | bytes], path: str) -> Entry:
         return self.graph(tree_of(files)).entry(Start(path=path))

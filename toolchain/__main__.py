@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     ensure = commands.add_parser("ensure", help="fetch or build a tier into the cache unless it is there")
-    ensure.add_argument("tier", choices=[*tiers.NAMES, "all"])
+    ensure.add_argument("tier", choices=[*tiers.NAMES, *tiers.EXTRA, "all"])
     ensure.set_defaults(command=_ensure)
 
     path = commands.add_parser(

@@ -7,8 +7,8 @@
 Why namespaces. Two engines in one network namespace fight over the bridge and the iptables chains, and one
 that is stopped leaves bridges, rules, routes and ip_forward=1 behind. In a network namespace of its own
 (loopback only, no way out) it disturbs nobody, publishes ports where only its own namespace sees them, and
-the kernel removes all of it with the last process. dockerd is process 1 of its process namespace, so
-containerd, shims and containers cannot outlive it, however it ends.
+the kernel removes all of it with the last process. Process 1 of its process namespace
+runs dockerd, so containerd, shims and containers cannot outlive it, however it ends.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from toolchain.slots import Slot
 START_SECONDS = 60
 STOP_SECONDS = 20
 
-# What process 1 of the namespaces does before it becomes dockerd; $1 is containerd's state, $2 the run folder.
+# What process 1 of the namespaces does before and after dockerd; $1 is containerd's state, $2 the run folder.
 # containerd keeps the sockets of its shims at a fixed path of the machine: a private mount keeps them apart
 # from another containerd's, and makes them go with the namespace. The machine's /sys shows the machine's
 # network devices where dockerd looks for its own, and a new one lacks the control groups.
@@ -43,7 +43,15 @@ mkdir "$2/cgroup"
 mount --rbind /sys/fs/cgroup "$2/cgroup"
 mount -t sysfs sysfs /sys
 mount --move "$2/cgroup" /sys/fs/cgroup
-exec dockerd --config-file "$2/daemon.json"
+trap 'kill -TERM "$daemon"' TERM
+while :; do
+    dockerd --config-file "$2/daemon.json" &
+    daemon=$!
+    wait "$daemon" || :
+    while kill -0 "$daemon"; do wait "$daemon" || :; done 2>/dev/null
+    [ -e "$2/again" ] || exit
+    rm "$2/again"
+done
 """
 
 
@@ -54,7 +62,7 @@ class Engine:
         self._slot = slot
         self._process = process
         self.pid = pid
-        """The process id of dockerd."""
+        """The process id of process 1 of its namespaces."""
         self.socket = f"unix://{slot.socket}"
         """Where the engine answers, as a value for DOCKER_HOST."""
         self.folder = slot.run
@@ -127,6 +135,21 @@ class Engine:
                 return
             say(f"the engine did not end within {seconds} s of {number.name}")
         raise ToolchainError(f"the engine does not end: see process {self.pid} and {self._slot.log}")
+
+    def restart(self) -> None:
+        """End the engine in order and start it again, as a person does who updates it."""
+        daemon = next(pid for pid in self._children() if (pid / "comm").read_text() == "dockerd\n")
+        (self.folder / "again").touch()
+        os.kill(int(daemon.name), signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS + START_SECONDS
+        while (self.folder / "again").exists() or not _answers(self._slot.socket):
+            if time.monotonic() > deadline:
+                raise ToolchainError(f"the engine does not start again: see {self._slot.log}")
+            time.sleep(0.05)
+
+    def _children(self) -> list[Path]:
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [Path("/proc", pid) for pid in listed]
 
     def docker(self, *arguments: str, stdin: bytes = b"") -> str:
         """Run the docker command against this engine and return its stdout. Raises ToolchainError if it fails."""

@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -20,20 +21,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from toolchain import programs, sshd
+from toolchain import cache, programs, sshd
 from toolchain.engine import Engine
 from toolchain.errors import ToolchainError
 from toolchain.ports import Ports
 
 START_SECONDS = 20
 USER = "root"
+OTHER_USER = "deploy"
+"""One who may use the engine, and nothing else that is root's."""
 STACKS = Path("/opt/stagefreight/stacks")
 """Where sf puts stacks by default."""
 SIZE = 64 * 1024 * 1024
 """How many bytes /opt of a host holds."""
 
 # $1 is the run folder. /run is private, so that the server and the engine's usual socket have a place in it.
+# $3 is the folder of the programs, and $4 the closed one above it, if any, that others than root cannot pass.
 SETUP = """
+if [ -n "$4" ]; then
+    mkdir "$1/programs"
+    mount --rbind "$3" "$1/programs"
+    mount -t tmpfs -o mode=0755 sf-host-home "$4"
+    mkdir -p "$3"
+    mount --move "$1/programs" "$3"
+fi
 name=${1##*/} new=$1/run
 mkdir -p "$new" "$1/home/.docker"
 mount -t tmpfs -o mode=0755 sf-host-run "$new"
@@ -47,6 +58,7 @@ mount --no-mtab --move "$new" /run
 """
 ENTRIES = """\
 root:x:0:0:root:{home}:/bin/sh
+deploy:x:65531:0:deploy:{home}:/bin/sh
 sshd:x:65532:65534::/run/sshd:/bin/false
 """
 CONFIG = """\
@@ -95,14 +107,15 @@ class Host:
         others = [
             line
             for line in Path("/etc/passwd").read_text().splitlines()
-            if not line.startswith(("root:", "sshd:"))
+            if not line.startswith(("root:", "sshd:", "deploy:"))
         ]
         entries = ENTRIES.format(home=home)
         (self.engine.folder / "passwd").write_text(entries + "".join(f"{line}\n" for line in others))
         path = self.engine.environment["PATH"]
         config = CONFIG.format(port=self.port, folder=self._folder, path=path)
         (self._folder / "config").write_text(config + sshd.settings(self._root))
-        programs.run([*self._enter(), "sh", "-ec", SETUP, "setup", str(self.engine.folder), str(SIZE)])
+        arguments = (self.engine.folder, SIZE, cache.home(), _closed_above(cache.home()))
+        programs.run([*self._enter(), "sh", "-ec", SETUP, "setup", *map(str, arguments)])
         client = self.engine.folder / "client/config.json"
         (home / ".docker/config.json").write_text(client.read_text())
         self.change_host_key()
@@ -222,6 +235,12 @@ class Host:
             connection.connect((self.address, self.port))
             return connection.recv(4) == b"SSH-"
         return False
+
+
+def _closed_above(folder: Path) -> Path | str:
+    """The first folder on the way to `folder` that only its owner can pass; empty when there is none."""
+    ways = [way for way in reversed(folder.parents) if not way.stat().st_mode & stat.S_IXOTH]
+    return ways[0] if ways else ""
 
 
 class Hosts:

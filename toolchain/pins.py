@@ -49,11 +49,22 @@ class GoPins:
 
 
 @dataclass(frozen=True)
+class NpmPackage:
+    """Files of a package of the npm registry. `integrity` is that of its archive, as npm writes it."""
+
+    name: str
+    version: str
+    integrity: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pins:
     """All of pins.toml."""
 
     packages: PackagePins
     go: GoPins
+    npm: tuple[NpmPackage, ...]
 
 
 class _Table:
@@ -90,7 +101,7 @@ def parse(text: str) -> Pins:
         root = _Table(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ToolchainError(f"{FILE.name}: {error}") from error
-    packages, go = root.table("packages"), root.table("go")
+    packages, go, npm = (root.table(name) for name in ("packages", "go", "npm"))
     return Pins(
         PackagePins(
             packages.text("suite"),
@@ -103,6 +114,7 @@ def parse(text: str) -> Pins:
             f"{go.table('flux2').text('module')}@{go.table('flux2').text('version')}",
             go.table("flux2").text("sum"),
         ),
+        tuple(_npm(name, npm.table(name)) for name in npm),
     )
 
 
@@ -113,6 +125,10 @@ def _deb(name: str, table: _Table) -> Deb:
 def _program(name: str, table: _Table) -> GoProgram:
     variables = table.table("variables")
     return GoProgram(name, table.text("package"), tuple((key, variables.text(key)) for key in variables))
+
+
+def _npm(name: str, table: _Table) -> NpmPackage:
+    return NpmPackage(name, table.text("version"), table.text("integrity"), table.texts("files"))
 
 
 def load() -> Pins:

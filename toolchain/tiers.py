@@ -2,16 +2,26 @@
 
 from pathlib import Path
 
-from toolchain import golang, packages, pins
+from toolchain import gitea, golang, npm, packages, pins
 from toolchain.progress import say
 
-NAMES = ("packages", "go")
+NAMES = ("packages", "go", "npm")
+EXTRA = ("gitea",)
+"""What is slow to build and needed by `make test-extra` alone."""
 
 
 def ensure(name: str) -> Path:
-    """Have a tier of NAMES in the cache and return its folder. Raises ToolchainError if that fails."""
+    """Have a tier of NAMES or EXTRA in the cache and return its folder. Raises ToolchainError if that fails."""
     pinned = pins.load()
-    tier = packages.ensure(pinned.packages) if name == "packages" else golang.ensure(pinned.go)
+    match name:
+        case "packages":
+            tier = packages.ensure(pinned.packages)
+        case "go":
+            tier = golang.ensure(pinned.go)
+        case "gitea":
+            tier = gitea.ensure()
+        case _:
+            tier = npm.ensure(pinned.npm)
     say(f"{name}: {tier}")
     return tier
 

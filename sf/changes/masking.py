@@ -28,8 +28,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sf.changes.manifest import HELM_GROUP, KUSTOMIZE_GROUP, at, entries, identity, mapping, text
+from sf.changes.manifest import HELM_GROUP, KUSTOMIZE_GROUP, at, identity, mapping, text
 from sf.models import Problem, canonical_json
+from sf.tools import sops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,18 +48,6 @@ HIDDEN_CHANGED: Final = "(hidden, changed)"
 _SHOWN: Final = 16  # hexadecimal digits, 64 bits
 _COPY: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _OPEN_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "type", "immutable"})
-_CIPHERTEXT: Final = re.compile(
-    r"ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]*,tag:[A-Za-z0-9+/=]*,type:[a-z]+\]"
-)
-_RECIPIENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "age": ("recipient",),
-    "pgp": ("fp",),
-    "kms": ("arn",),
-    "gcp_kms": ("resource_id",),
-    "azure_kv": ("vault_url", "name"),
-    "hc_vault": ("vault_address", "engine_path", "key_name"),
-}
-
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_PARTS: Final = (
     *("password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey"),
@@ -284,7 +273,7 @@ class _CiphertextId(str):
 
 def _with_ciphertext_ids(value: Any) -> Any:
     if isinstance(value, str):
-        if not _CIPHERTEXT.fullmatch(value):
+        if not sops.CIPHERTEXT.fullmatch(value):
             return value
         return _CiphertextId(f"encrypted:{hashlib.sha256(value.encode()).hexdigest()[:_SHOWN]}")
     if isinstance(value, dict):
@@ -368,24 +357,13 @@ def _is_secret_argument(value: Any) -> bool:
 
 
 def _recipient_notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    old, new = _recipients(before.get("sops")), _recipients(after.get("sops"))
+    old, new = (set(sops.recipients(mapping(side.get("sops")))) for side in (before, after))
     if not old or not new:
         return
     if gained := sorted(new - old):
         yield f"SOPS encrypts it also for {', '.join(gained)}"
     if lost := sorted(old - new):
         yield f"SOPS encrypts it no longer for {', '.join(lost)}"
-
-
-def _recipients(sops: Any) -> set[str]:
-    """Who can decrypt, as the metadata of SOPS name them; with and without key groups."""
-    groups = [mapping(sops), *entries(mapping(sops).get("key_groups"))]
-    return {
-        f"{provider} {' '.join(filter(None, (text(key.get(name)) for name in names)))}"
-        for group in groups
-        for provider, names in _RECIPIENTS.items()
-        for key in entries(group.get(provider))
-    }
 
 
 def _bytes(value: Any) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from sf.ci.context import CIContext, EventKind, Provider, Trust
+from sf.ci.context import CIContext, EventKind, Provider, Trust, Upstream
 from sf.ci.trust import decide_trust
 from sf.ci.values import commit_id, number, ref_name, repository_identity, web_url, word
 from sf.models import Problem
@@ -80,12 +80,27 @@ def read_run(environ: Mapping[str, str], payload: Payload, provider: Provider, *
         change_number=subject.change_number,
         fork=subject.fork,
         actor=actor,
-        run_url=f"{repository_url}/actions/runs/{run}" if repository_url and run.isdigit() else "",
+        run_url=_run_url(repository_url, run),
         run_id=word(environ.get("GITHUB_RUN_ID", "")),
         run_attempt=number(environ.get("GITHUB_RUN_ATTEMPT", ""), "GITHUB_RUN_ATTEMPT") or 0,
+        upstream=_upstream(payload, repository_url) if event is EventKind.WORKFLOW_RUN else None,
         workspace=environ.get("GITHUB_WORKSPACE", ""),
         api_url=web_url(environ.get("GITHUB_API_URL", "")),
         server_url=server,
+    )
+
+
+def _run_url(repository_url: str, run: str) -> str:
+    return f"{repository_url}/actions/runs/{run}" if repository_url and run.isdigit() else ""
+
+
+def _upstream(payload: Payload, repository_url: str) -> Upstream:
+    run = str(payload.number("workflow_run", "id") or "")
+    return Upstream(
+        event=_EVENTS.get(payload.text("workflow_run", "event"), EventKind.UNKNOWN),
+        run_id=run,
+        run_attempt=payload.number("workflow_run", "run_attempt") or 0,
+        run_url=_run_url(repository_url, run),
     )
 
 

@@ -39,6 +39,16 @@ class Trust(StrEnum):
     UNTRUSTED = "untrusted"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """The run that a ``workflow_run`` comes after: its event, its id and attempt, and its web address."""
+
+    event: EventKind
+    run_id: str = ""
+    run_attempt: int = 0
+    run_url: str = ""
+
+
 # The events that are about the branch they run on, not about a change that wants to enter it.
 _OF_A_BRANCH: Final = frozenset({EventKind.PUSH, EventKind.SCHEDULE, EventKind.MANUAL})
 
@@ -63,6 +73,7 @@ class CIContext:
     ``change_number``: the number of the pull or merge request (GitLab: its iid).
     ``fork``: the change comes from another repository, or it cannot be told that it does not.
     ``run_attempt``: counted from 1; 0 where the forge does not count.
+    ``upstream``: of a ``workflow_run`` the run before, else None.
     ``workspace``: the absolute path of the checkout. ``api_url``, ``server_url``: without a final slash.
     """
 
@@ -85,6 +96,7 @@ class CIContext:
     run_url: str = ""
     run_id: str = ""
     run_attempt: int = 0
+    upstream: Upstream | None = None
     workspace: str = ""
     api_url: str = ""
     server_url: str = ""

@@ -1,4 +1,4 @@
-"""The comment on a pull or merge request, as text: what a reader sees, and the hidden line by which sf knows it.
+"""What sf writes on a forge, as text: what a reader sees, and the hidden line by which sf knows it again.
 
 The hidden line is the last one. Above it stands foreign text, in code blocks as it is, which may look like
 anything.
@@ -19,6 +19,7 @@ from sf.report import markdown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sf.ci.context import CIContext
     from sf.models import Record
 
 # GitHub answers 422 to a longer one, and counts characters, not bytes. Gitea and Forgejo are given the same.
@@ -54,6 +55,11 @@ class Run:
     attempt: int = 0
     commit: str = ""
 
+    @classmethod
+    def of(cls, ci: CIContext) -> Run:
+        number = int(ci.run_id) if ci.run_id.isdecimal() and len(ci.run_id) <= 18 else 0
+        return cls(number=number, attempt=ci.run_attempt, commit=ci.head_commit)
+
     def is_older_than(self, other: Run) -> bool:
         """Whether what this run says is out of date beside `other`.
 
@@ -65,7 +71,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """The hidden line. ``key`` stands for mode and label, ``target`` for what the plan is for, as digests.
+    """The hidden line. ``key`` stands for mode, label and topic, ``target`` for what the plan is for, as digests.
 
     ``content`` is a digest of what the comment says, without what is different in every run.
     """
@@ -93,23 +99,29 @@ def document(record: Record) -> bytes:
     return visible_part(record, limit=GITHUB_LIMIT).encode()
 
 
-def visible_part(record: Record, *, limit: int) -> str:
-    """What a reader sees, in at most `limit` characters."""
-    return markdown.summary(record, limit=limit, size=len, note=_NOTES.get(state_of(record), ""))
+def visible_part(record: Record, *, limit: int, note: str = "") -> str:
+    """What a reader sees, in at most `limit` characters. `note` is a sentence of ours below the verdict."""
+    notes = "\n".join(filter(None, (_NOTES.get(state_of(record)), note)))
+    return markdown.summary(record, limit=limit, size=len, note=notes)
 
 
-def marked(record: Record, *, label: str, run: Run, limit: int) -> tuple[str, Marker]:
-    """The whole comment in at most `limit` characters, and its marker."""
+def marked(
+    record: Record, *, label: str, run: Run, limit: int, topic: str = "", note: str = ""
+) -> tuple[str, Marker]:
+    """The whole text in at most `limit` characters, and its marker.
+
+    `topic` tells apart what one run writes beside the comment on its change.
+    """
     lasting = replace(record, timings=MappingProxyType({}), links=NOTHING)
     marker = Marker(
-        key=_digest([record.mode, label]),
+        key=_digest([record.mode, label, topic]),
         target=_digest(record.plan.target) if record.plan else "",
         run=run,
         state=state_of(record),
-        content=_digest(visible_part(lasting, limit=limit)),
+        content=_digest(visible_part(lasting, limit=limit, note=note)),
     )
     line = f"\n{marker.line()}"
-    return visible_part(record, limit=limit - len(line)) + line, marker
+    return visible_part(record, limit=limit - len(line), note=note) + line, marker
 
 
 def marker_of(body: str) -> Marker | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sf import workspace
 from sf.report import FORMATS, markdown, outputs
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from sf.models import Record
     from sf.workspace import OutputDirectory
@@ -22,6 +23,12 @@ class CIFiles:
 
     summary: Path | None = None
     outputs: Path | None = None
+
+
+def ci_files(environ: Mapping[str, str]) -> CIFiles:
+    """The files that a runner of GitHub, Gitea or Forgejo names in its variables."""
+    summary, outputs_ = (environ.get(name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"))
+    return CIFiles(summary=Path(summary) if summary else None, outputs=Path(outputs_) if outputs_ else None)
 
 
 def deliver(record: Record, *, out: OutputDirectory, folder: str, ci: CIFiles) -> list[str]:

@@ -3,7 +3,7 @@
 Names, messages and diffs come from repositories, tools and forges, and a report speaks with the identity of the
 bot that posts it. One spelling of each has to hold in three renderers (cmark-gfm on GitHub, comrak on GitLab,
 goldmark on Gitea and Forgejo), and in the filters that these forges run over the rendered page to find mentions,
-issue numbers and links. There are four places for foreign text, and one function for each:
+issue numbers and links. There are five places for foreign text, and one function for each:
 
 `code`    names: a code span. No forge looks for mentions, references or links in one, and what is copied from it
           is what was meant, byte by byte.
@@ -13,6 +13,7 @@ issue numbers and links. There are four places for foreign text, and one functio
           for something. It is invisible; who needs the exact characters finds them in plan.json.
 `fenced`  diffs and tool output: a code block with a fence longer than any run of backticks inside.
 `html`    names inside ``<summary>``, where Markdown is not parsed.
+`title`   the title of an issue, where Markdown is not parsed either, but the filters run.
 
 All but `fenced` return one line. The caller begins that line with a word of its own: foreign text in front could
 be a heading, a list, or a quick action such as ``/merge``, which GitLab obeys at the start of a line.
@@ -87,6 +88,11 @@ def fenced(text: str, language: str = "") -> str:
 def html(text: str) -> str:
     """A name as ``<code>`` for use inside an HTML block."""
     return f"<code>{escape(without_commands(one_line(text)))}</code>"
+
+
+def title(text: str) -> str:
+    """`text` as the title of an issue: the characters themselves, none of which a filter takes for a sigil."""
+    return _TRIGGER.sub(lambda match: match[0] + _ZERO_WIDTH, one_line(text))
 
 
 def _longest_run(text: str) -> int:

@@ -111,6 +111,7 @@ def summary(record: Record, *, limit: int = SUMMARY_LIMIT, size: Measure = utf8_
         (_alarms(record), 4),
         (_unknown(record), 4),
         (_table(record), 1),
+        (_proof(record), 4),
         (_picture(record), 4),
         (_advice(record), 2),
         (_quiet(record), 1),
@@ -216,6 +217,16 @@ def _unknown(record: Record) -> Section:
         [f"- **Unknown:** {_message(sentence)}\n" for sentence in unknown],
         lambda number: (
             f"- {wording.count(number, 'more unknown')} left out: see plan.json in the artifacts.\n"
+        ),
+    )
+
+
+def _proof(record: Record) -> Section:
+    return Section(
+        "### What this run proved\n\n",
+        [f"- **{_name(about)}:** {_message(sentence)}\n" for about, sentence in wording.proof(record)],
+        lambda number: (
+            f"- {wording.count(number, 'more line')} left out: see result.json in the artifacts.\n"
         ),
     )
 

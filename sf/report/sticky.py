@@ -34,11 +34,12 @@ class _Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StickyComment:
-    """The comment that says what a run has to say about the change it belongs to."""
+    """The comment that says what a run has to say about the change it belongs to, with a `note` of ours."""
 
     forge: Callable[[], Forge]
     ci: CIContext
     label: str = ""
+    note: str = ""
     pause: Callable[[float], None] = time.sleep
 
     def show(self, record: Record) -> str:
@@ -61,7 +62,8 @@ class StickyComment:
             return f"there is no comment: {problem}{fork}{hint}. The reports have everything"
 
     def _write(self, forge: Forge, change: int, record: Record) -> str:
-        body, mine = marked(record, label=self.label, run=_run(self.ci), limit=forge.limit)
+        run = Run.of(self.ci)
+        body, mine = marked(record, label=self.label, run=run, limit=forge.limit, note=self.note)
         for look in range(_LOOKS):
             found = _of_the_same(forge.own_comments(change), mine)
             newest = max(found, key=_age, default=None)
@@ -121,8 +123,3 @@ def _age(found: _Found) -> tuple[int, int, int]:
 
 def _says_the_same(one: Marker, other: Marker) -> bool:
     return (one.content, one.state, one.target) == (other.content, other.state, other.target)
-
-
-def _run(ci: CIContext) -> Run:
-    number = int(ci.run_id) if ci.run_id.isdecimal() and len(ci.run_id) <= 18 else 0
-    return Run(number=number, attempt=ci.run_attempt, commit=ci.head_commit)

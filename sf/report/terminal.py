@@ -56,6 +56,7 @@ def render(record: Record, *, width: int = WIDTH, diffs: bool = False) -> str:
         _findings(wording.alarms(record), width),
         _unknown(record, width),
         _units(record, width, diffs=diffs),
+        _proof(record, width),
         _findings(wording.advice(record), width),
         _bottom(record, width),
     ]
@@ -175,6 +176,11 @@ def _units(record: Record, width: int, *, diffs: bool) -> list[str]:
             lines.append(f"    {name}")
         lines += _about(row, width, diffs=diffs)
     return lines
+
+
+def _proof(record: Record, width: int) -> list[str]:
+    lines = [line for pair in wording.proof(record) for line in _bullet("-", ": ".join(pair), width)]
+    return [styled("what this run proved", Mark.BOLD), *lines] if lines else []
 
 
 def _unit(row: Row, name_width: int) -> str:

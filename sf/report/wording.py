@@ -154,6 +154,11 @@ def advice(record: Record) -> list[Finding]:
     return _findings(record, (Severity.WARNING, Severity.INFO))
 
 
+def proof(record: Record) -> list[tuple[str, str]]:
+    """What the run found out beyond its actions, as pairs of what it is about and a sentence."""
+    return list(record.result.notes.items()) if record.result else []
+
+
 def objects(action: PlannedAction) -> list[tuple[ObjectChange, bool]]:
     """The objects that change, each with whether that was seen running (True) or in the commits (False)."""
     running = action.live.objects if action.live else ()

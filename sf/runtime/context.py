@@ -88,7 +88,8 @@ class RuntimeContext:
     `launcher` and `redactor` are the doors of this run. `base` and `head` override the compared revisions.
     `config_file` is where the configuration comes from, relative to the root unless it is outside of it. A plan
     that is not what `approval` says is refused before anything is executed. What `steering` holds was found out
-    about the configuration, and makes what is behind its credentials unknown.
+    about the configuration, and makes what is behind its credentials unknown. A run is for what changed, unless it
+    is for `everything` or for `only` the units of these names.
     """
 
     ci: CIContext
@@ -105,6 +106,8 @@ class RuntimeContext:
     writes_to_forge: bool = False
     live_progress: bool = False
     approval: Approval | None = None
+    everything: bool = False
+    only: tuple[str, ...] = ()
     config_file: str = FILE_NAME
     steering: tuple[Finding, ...] = field(default=(), init=False)
     plan: LifecyclePlan | None = field(default=None, init=False)

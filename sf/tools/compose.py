@@ -7,6 +7,7 @@ nowhere, and with remote includes switched off.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,13 @@ OLDEST: Final = (2, 24)
 _RESOLVE_TIMEOUT: Final = 60.0
 # Seconds that `up` may take beyond its own --wait-timeout, which does not cover pulling and building.
 BEYOND_WAITING: Final = 900.0
+_PLUGIN: Final = "docker-compose"
+_PLUGIN_PLACES: Final = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
 _PLAIN_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _UNSET: Final = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _LOG_LINE: Final = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<message>.*)"\s*$')
@@ -117,7 +125,7 @@ class Compose:
         environ = self._aloof(project.folder, variables) | {"HOME": str(home)}
         try:
             completed = self._launcher.run(
-                [self._docker, "compose", *project.options, "config", "--format", "json"],
+                [*self._resolving, *project.options, "config", "--format", "json"],
                 timeout=_RESOLVE_TIMEOUT,
                 environ=environ,
                 cwd=project.folder,
@@ -139,7 +147,7 @@ class Compose:
     def services(self, project: Project, *, variables: Mapping[str, str]) -> tuple[str, ...]:
         """The names of all services, those of profiles that are not active included."""
         listed = self._launcher.run(
-            [self._docker, "compose", *project.options, "--profile", "*", "config", "--services"],
+            [*self._resolving, *project.options, "--profile", "*", "config", "--services"],
             timeout=_RESOLVE_TIMEOUT,
             environ=self._aloof(project.folder, variables),
             cwd=project.folder,
@@ -155,6 +163,18 @@ class Compose:
                 hint="install the docker command and its compose plugin",
             )
         return str(program)
+
+    @cached_property
+    def _resolving(self) -> list[str]:
+        """The start of a command line that resolves: the plugin itself, which takes a third of the time.
+
+        The docker command asks every plugin for its name first. It looks for them in these places, in this order
+        (docker/cli, cli-plugins/manager).
+        """
+        settings = json.loads((self._configured("client", _PLUGIN_SETTINGS) / "config.json").read_bytes())
+        places = [*settings.get("cliPluginsExtraDirs", ()), *_PLUGIN_PLACES]
+        plugin = find(_PLUGIN, {"PATH": os.pathsep.join(map(str, places))})
+        return [str(plugin)] if plugin else [self._docker, "compose"]
 
     def _aloof(self, folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
         """The environment of a call that must reach neither an engine nor a registry nor the runner's secrets."""

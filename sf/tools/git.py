@@ -30,6 +30,14 @@ OLDEST_MERGE_TREE: Final = (2, 38)
 _READ_TIMEOUT: Final = 120.0
 _FETCH_TIMEOUT: Final = 600.0
 _BLOBS_LIMIT: Final = 512 * 1024 * 1024
+# Where a commit of a foreign repository is kept.
+_FETCHED: Final = "refs/sf/fetched"
+# The order in which a server takes what a ref may be short for (gitrevisions(7)).
+_REF_PLACES: Final = ("", "refs/", "refs/tags/", "refs/heads/")
+# A program with a bound on each file that it writes, in blocks of 512 bytes (POSIX sh, ulimit). It is told, not
+# killed, at that point, so that it can say why it fails.
+_BOUNDED: Final = ("sh", "-c", 'trap \'\' XFSZ; ulimit -f "$0" && exec "$@"')
+_BLOCK: Final = 512
 _LIKELY_DEFAULTS: Final = ("main", "master")
 
 _EMPTY_TREES: Final = {
@@ -268,6 +276,58 @@ class Git:
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         command = ("merge-base", "--is-ancestor", _require_id(ancestor), _require_id(descendant))
         return self._git(*command, accept=(0, 1)).code == 0
+
+    @classmethod
+    def create(cls, launcher: Launcher, directory: Path, environ: Mapping[str, str]) -> Git:
+        """An empty bare repository at `directory`, to fetch foreign commits into. One that is there is taken."""
+        directory.mkdir(parents=True, exist_ok=True)
+        launcher.run(
+            ["git", "init", "--quiet", "--bare", "--template=", "."],
+            cwd=directory,
+            environ={**inherited(environ), **_ENVIRONMENT},
+            timeout=_READ_TIMEOUT,
+        )
+        return cls(launcher, directory, environ)
+
+    def resolve_at(self, url: str, ref: str, *, timeout: float) -> str:
+        """The commit that `ref` (empty: the default branch) means at `url`; empty when there is no such ref."""
+        wanted = ref or "HEAD"
+        listed = self._abroad("ls-remote", "--", url, wanted, f"{wanted}^{{}}", timeout=timeout).text
+        found = {name: oid for oid, _, name in (line.partition("\t") for line in listed.splitlines())}
+        names = [f"{place}{wanted}" for place in _REF_PLACES]
+        # Of an annotated tag, what it stands for is listed as well.
+        return next((found.get(f"{name}^{{}}", found[name]) for name in names if name in found), "")
+
+    def fetch_from(self, url: str, ref: str, *, timeout: float, limit: int) -> str:
+        """Get the commit that `ref` means at `url`, without its history, and return its id.
+
+        Raises `ProgramFailed` when that fails, be it for more than `limit` bytes.
+        """
+        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        self._abroad(
+            *("fetch", *options, "--", url, f"+{ref or 'HEAD'}:{_FETCHED}"), timeout=timeout, limit=limit
+        )
+        return self._line("rev-parse", "--verify", f"{_FETCHED}^{{commit}}")
+
+    def packed(self) -> bytes:
+        """Everything that was fetched, as one pack."""
+        packs = sorted((self._git_dir / "objects/pack").glob("*.pack"))
+        return packs[0].read_bytes() if len(packs) == 1 else b""
+
+    def unpack(self, pack: bytes) -> None:
+        """Take over what `packed` gave. Raises `ProgramFailed` for anything else."""
+        self._git("index-pack", "--stdin", stdin=pack)
+
+    def _abroad(self, *arguments: str, timeout: float, limit: int = _BLOBS_LIMIT) -> Completed:
+        """Git with an address that somebody else chose: over the network only, and what it writes is bounded."""
+        settings = ("-c", "fetch.unpackLimit=1", "-c", "transfer.fsckObjects=true")
+        _ = self._git_dir
+        return self._launcher.run(
+            [*_BOUNDED, str(limit // _BLOCK), "git", "--no-pager", *settings, *arguments],
+            cwd=self._directory,
+            environ=self._environment | {"GIT_ALLOW_PROTOCOL": "http:https:ssh"},
+            timeout=timeout,
+        )
 
     def merge_tree(self, base: str, head: str) -> str:
         """The id of the tree that merging `head` into `base` gives. Raises `MergeConflict`.

@@ -19,6 +19,16 @@ PROGRAM: Final = "kubectl"
 _TIMEOUT: Final = 60.0
 _VERSION: Final = re.compile(r"\bv(\d+\.\d+\.\d+)")
 _PREFIXES: Final = ("error: ", "Error from server ", "Unable to connect to the server: ")
+# What the API server says to a request that is as good as any other, and may be sent again.
+_PASSING: Final = re.compile(
+    r"Error from server \((?:InternalError|ServiceUnavailable|ServerTimeout|Timeout|TooManyRequests|Conflict)\)"
+    r"|Unable to connect to the server|The connection to the server .* was refused"
+    r"|Unauthorized|logged in to the server|EOF|connection reset|context deadline exceeded|timed? ?out|etcdserver"
+)
+
+
+class Passing(Problem):
+    """It went wrong for a reason that has nothing to do with what was asked for, and may be tried again."""
 
 
 def isolated(environ: Mapping[str, str], kubeconfig: Path, home: Path) -> dict[str, str]:
@@ -53,7 +63,7 @@ class Kubectl:
     ) -> Completed:
         """Run it and return what it printed; `timeout` in seconds.
 
-        Raises `Problem` with kubectl's own message.
+        Raises `Problem` with kubectl's own message, `Passing` where it may be tried again.
         """
         try:
             return self._launcher.run(
@@ -62,7 +72,8 @@ class Kubectl:
         except ProgramTimeout:
             raise
         except ProgramFailed as error:
-            raise Problem(_explained(error)) from error
+            kind = Passing if _PASSING.search(error.completed.stderr) else Problem
+            raise kind(_explained(error)) from error
 
 
 def _explained(error: ProgramFailed) -> str:

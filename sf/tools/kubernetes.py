@@ -5,6 +5,7 @@ Objects go in and out as plain JSON values: the SDK's models know only the kinds
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 import threading
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Seconds to connect, and of silence.
 TIMEOUT: Final = 15.0
+# A watch is opened anew after so many seconds. One of which nothing was heard for TIMEOUT longer is broken.
+_WATCH: Final = 20
 _REVIEW_RIGHT: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _REVIEW_USER: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _JSON: Final = "application/json"
@@ -165,6 +168,19 @@ class Api:
         version = str(answer.get("metadata", {}).get("resourceVersion", ""))
         return Listing(items=tuple(answer.get("items") or ()), version=version)
 
+    def watch(self, collection: Collection, version: str) -> Watch:
+        """What changes in `collection` after `version`. An `ApiProblem` with status 410 asks for a new listing."""
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH),
+        }
+        answer = self._send("GET", _with_query(collection.path, query), silence=_WATCH + self._timeout)
+        if answer.status != 200:
+            raise _refused(answer.status, self._content(answer))
+        return Watch(answer.response, self._unanswered)
+
     def read(self, collection: Collection, name: str) -> dict[str, Any] | None:
         """The object of that name; None when there is none."""
         return self._found(collection.path_of(name))
@@ -230,8 +246,9 @@ class Api:
         body: Mapping[str, Any] | str | None = None,
         *,
         content: str = _JSON,
+        silence: float | None = None,
     ) -> Any:
-        """The SDK's answer, of which only the head has been read."""
+        """The SDK's answer, of which only the head has been read. `silence` (s) is how long it may say nothing."""
         headers = {**self._headers(), "Content-Type": content}
         with self._connecting:
             client = self._client = self._client or self._connect()
@@ -242,7 +259,7 @@ class Api:
                 f"{self._endpoint.server}{path}",
                 header_params=headers,
                 body=body,
-                _request_timeout=(self._timeout, self._timeout),
+                _request_timeout=(self._timeout, silence or self._timeout),
             )
         except _sdk_errors() as error:
             raise self._unanswered(error) from error
@@ -297,6 +314,44 @@ class Api:
             (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), ""
         )
         return NoAnswer(f"{server} does not answer: {words or causes[-1]}")
+
+
+class Watch:
+    """The changes of a collection as they happen, to be gone through once; `close` may come from another thread.
+
+    It ends without an error when the API server ends it, as it does every now and then.
+    """
+
+    def __init__(self, response: Any, explained: Callable[[Exception], ApiProblem]) -> None:
+        self._response = response
+        self._explained = explained
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each change: ADDED, MODIFIED, DELETED or BOOKMARK (which only tells a version), and the object."""
+        rest = b""
+        try:
+            for part in self._response.stream():
+                *lines, rest = (rest + part).split(b"\n")
+                yield from map(_change, filter(None, lines))
+        except _sdk_errors() as error:
+            raise self._explained(error) from error
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """Have whoever waits for the next change wait no more."""
+        # It may have ended already.
+        with contextlib.suppress(ValueError, RuntimeError, OSError):
+            self._response.shutdown()
+
+
+def _change(line: bytes) -> tuple[str, dict[str, Any]]:
+    change = _document(line) or {}
+    said = change.get("object")
+    if change.get("type") == "ERROR" or not isinstance(said, dict):
+        said = said if isinstance(said, dict) else {}
+        raise _refused(int(said.get("code") or 0), json.dumps(said).encode())
+    return str(change.get("type")), said
 
 
 def _with_query(path: str, query: Mapping[str, str]) -> str:

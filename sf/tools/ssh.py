@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -72,6 +73,8 @@ ControlMaster auto
 ControlPersist {_IDLE}
 StreamLocalBindUnlink yes
 """
+# Python is there wherever we are, other than setsid(1).
+_IN_A_SESSION: Final = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
 _DEFAULTS: Final = {
     "ConnectTimeout": str(_CONNECT),
     "ServerAliveInterval": str(_ALIVE),
@@ -95,9 +98,26 @@ class Route:
     options: tuple[tuple[str, str], ...] = ()
 
     @property
+    def jump(self) -> Route | None:
+        """The last host in between, if there is one."""
+        last = dict(self.options).get("ProxyJump", "").rpartition(",")[2]
+        user, _, place = last.rpartition("@")
+        host, port = _split_port(place)
+        return Route(name=host, port=int(port or 0), user=user) if last else None
+
+    @property
     def place(self) -> tuple[str, int]:
         """Address and port as the server's key is known by."""
         return self.address or self.name, self.port or int(dict(self.options).get("Port", 22))
+
+
+def _split_port(place: str) -> tuple[str, str]:
+    """Host and port of ``host:port``, ``[address]:port`` or a host alone."""
+    if place.startswith("["):
+        host, _, port = place[1:].partition("]")
+        return host, port.removeprefix(":")
+    host, _, port = place.partition(":")
+    return host, port
 
 
 def remote_command(argv: Sequence[str]) -> str:
@@ -211,19 +231,25 @@ class Client:
             self._count += 1
             number = self._count
         config = self._private / f"config{number}"
-        control = self._private / f"c{number}"
-        _write_private(config, self._config(route, control).encode())
-        return Connection(route, config, self._private / f"e{number}", self._run)
+        _write_private(config, self._config(route, number).encode())
+        return Connection(route, config, self._private / f"e{number}", self._run, self._log(number))
 
-    def _config(self, route: Route, control: Path) -> str:
+    def _config(self, route: Route, number: int) -> str:
         options = {**_DEFAULTS, **dict(route.options)}
+        if jumps := options.pop("ProxyJump", ""):
+            if route.jump and route.jump.name == route.name:
+                raise Problem(
+                    f"{route.name} is to be reached through itself",
+                    hint="name another host at ProxyJump in its `ansible_ssh_common_args`",
+                )
+            options["ProxyCommand"] = self._way(jumps.split(","), number)
         if route.port:
             options["Port"] = str(route.port)
         if route.user:
             options["User"] = route.user
         own = [
             f"Hostname {route.address or route.name}",
-            f"ControlPath {control}",
+            f"ControlPath {self._private / f'c{number}'}",
             *(f"{name} {value}" for name, value in sorted(options.items())),
         ]
         common = [f"UserKnownHostsFile {self._hosts}"]
@@ -235,6 +261,29 @@ class Client:
         return "\n".join(
             [f"Host {route.name}", *own, "Host *", *common, f"ConnectTimeout {_CONNECT}", _SETTINGS]
         )
+
+    def _way(self, jumps: Sequence[str], number: int) -> str:
+        """The command that leads to the last of `jumps` and on from there, as ssh's own ProxyJump does.
+
+        In a session of its own: it has to outlive the program that makes the connection, and all of that one's
+        group ends with it. Its last words go to a file, since ssh would throw them away.
+        """
+        *before, last = jumps
+        user, _, place = last.rpartition("@")
+        host, port = _split_port(place)
+        command = [
+            *(sys.executable, "-I", "-S", "-c", _IN_A_SESSION, PROGRAM),
+            *("-F", str(self._private / f"config{number}"), "-W", "[%h]:%p"),
+            *(["-J", ",".join(before)] if before else []),
+            *(["-l", user] if user else []),
+            *(["-p", port] if port else []),
+            *("--", host),
+        ]
+        quoted = shlex.join(command).replace("%", "%%").replace("%%h", "%h").replace("%%p", "%p")
+        return f"{quoted} 2>{shlex.quote(str(self._log(number))).replace('%', '%%')}"
+
+    def _log(self, number: int) -> Path:
+        return self._private / f"log{number}"
 
     def _run(
         self,
@@ -258,8 +307,12 @@ class Client:
 class Connection:
     """The one connection to a host. Every method raises `Unreachable` when it cannot be had or is lost."""
 
-    def __init__(self, route: Route, config: Path, engine: Path, run: Callable[..., Completed]) -> None:
+    def __init__(
+        self, route: Route, config: Path, engine: Path, run: Callable[..., Completed], log: Path
+    ) -> None:
+        """`log` is where a program in between leaves its last words."""
         self.route = route
+        self._log = log
         self._config = config
         self._engine = engine
         self._launch = run
@@ -319,24 +372,31 @@ class Connection:
 
     def _judge(self, completed: Completed) -> None:
         if completed.code:
-            raise explain(completed.stderr, self.route)
+            said = self._log.read_text(errors="replace") if self._log.exists() else ""
+            jump = self.route.jump
+            raise (
+                explain(said, jump, via=self.route.name)
+                if jump and said.strip()
+                else explain(completed.stderr, self.route)
+            )
 
 
-def explain(stderr: str, route: Route) -> Unreachable:
-    """Why ssh failed, in our words where the next step depends on it."""
+def explain(stderr: str, route: Route, *, via: str = "") -> Unreachable:
+    """Why ssh failed, in our words where the next step depends on it. `via`: the host that lies behind `route`."""
     address, port = route.place
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    name = route.name
+    name = f"{route.name} (on the way to {via})" if via else route.name
+    keys = f"ssh-keyscan -p {port} {address}" if via else f"sf docker trust {name}"
     if "HOST IDENTIFICATION HAS CHANGED" in stderr or "has changed and you have requested" in stderr:
         return Unreachable(
             f"{name} shows another host key than the known one: it is another machine, or somebody is in between",
-            hint=f"if it was set up anew, compare `sf docker trust {name}` with the key on the machine itself and"
+            hint=f"if it was set up anew, compare `{keys}` with the key on the machine itself and"
             " replace its lines in `docker.ssh.known_hosts`",
         )
     if "host key is known for" in stderr or "Host key verification failed" in stderr:
         return Unreachable(
             f"the host key of {name} ({address} port {port}) is not known",
-            hint=f"compare what `sf docker trust {name}` prints with the key on the machine itself, and add it to"
+            hint=f"compare what `{keys}` prints with the key on the machine itself, and add it to"
             " `docker.ssh.known_hosts`",
         )
     if "Permission denied" in stderr:
@@ -344,6 +404,11 @@ def explain(stderr: str, route: Route) -> Unreachable:
             f"{name} does not let {route.user or 'this user'} in: it takes none of the keys",
             hint=f"put a private key whose public part {name} knows into the variable {KEY_VARIABLE}, an agent, or"
             " the file at `ansible_ssh_private_key_file`",
+        )
+    if via and "forwarding failed" in stderr:
+        return Unreachable(
+            f"{via} cannot be reached from {route.name}: {lines[0]}",
+            hint=f"check the address of {via}, and that {route.name} passes connections on",
         )
     said = lines[-1] if lines else "the connection was lost"
     return Unreachable(

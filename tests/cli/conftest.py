@@ -10,6 +10,7 @@ import pytest
 
 from tests import fleets
 from tests.cli.command import Command
+from tests.cli.jobs import Job, job
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -91,3 +92,13 @@ def deploying(equipped: Command, engine: Engine, tmp_path: Path) -> Command:
         "SF_CONFIG_DEADLINES__ACTION": "20s",
     }
     return equipped
+
+
+@pytest.fixture
+def fleet_job(equipped: Command, fleet: Repository) -> Job:
+    return job(equipped, fleet)
+
+
+@pytest.fixture
+def estate_job(equipped: Command, estate: Repository) -> Job:
+    return job(equipped, estate)

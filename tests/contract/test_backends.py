@@ -14,7 +14,6 @@ import pytest
 
 from sf.backends import BUILTIN, register_builtins
 from sf.ci.context import CIContext, EventKind, Provider, Trust
-from sf.config import load_config
 from sf.models import (
     ActionKind,
     ActionState,
@@ -29,17 +28,18 @@ from sf.models import (
     canonical_json,
 )
 from sf.runtime import Capability, InvokerType, LifecycleError, RuntimeContext, resolve_backend, run_lifecycle
-from tests.repositories import Repository
+from tests.cluster.flux import Fleet
+from toolchain.cluster import Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sf.config import Config
     from sf.models import Event
     from tests.estates import Estate
 
-pytestmark = [pytest.mark.engine, pytest.mark.tools]
+pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.cluster]
 
 KEYS: Final = sorted(BUILTIN)
 
@@ -64,40 +64,12 @@ class World:
         )
 
 
-def flux_world(root: Path, environ: Mapping[str, str]) -> World:
-    sync = """\
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: flux-system, namespace: flux-system}
-spec: {interval: 1m, url: "https://git.example.com/acme/fleet"}
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: flux-system, namespace: flux-system}
-spec:
-  interval: 10m
-  path: ./cluster
-  prune: true
-  sourceRef: {kind: GitRepository, name: flux-system}
-"""
-    app = """\
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: app, namespace: flux-system}
-spec:
-  interval: 10m
-  path: ./app
-  prune: true
-  sourceRef: {kind: GitRepository, name: flux-system}
-"""
-    settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: shop}\ndata: {color: %s}\n"
-    repository = Repository.init(root / "fleet")
-    repository.commit(
-        {"cluster/sync.yaml": sync, "cluster/app.yaml": app, "app/settings.yaml": settings % "red"}
-    )
-    repository.commit({"app/settings.yaml": settings % "blue"})
-    config = load_config(b"lifecycle: {mode: gitops}\ngitops: {path: cluster}\n")
-    return World(config, repository.root, environ)
+def flux_world(root: Path, cluster: Cluster) -> World:
+    fleet = Fleet(cluster, root)
+    fleet.begin(fleet.app("app"))
+    fleet.commit(fleet.content("app", "blue"))
+    fleet.push()
+    return World(fleet.config(), fleet.repository.root, fleet.environ())
 
 
 def compose_world(estate: Estate) -> World:
@@ -112,6 +84,12 @@ services:
     estate.commit({"bench/site/compose.yaml": stack, "bench/site/www/index.html": "one\n"})
     estate.commit({"bench/site/www/index.html": "two\n"})
     return World(estate.config, estate.repository.root, estate.environ)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster.start("contract") as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -130,11 +108,9 @@ def key(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-def world(
-    key: tuple[str, str], request: pytest.FixtureRequest, tmp_path: Path, temporary: Path, program_path: str
-) -> World:
+def world(key: tuple[str, str], request: pytest.FixtureRequest, tmp_path: Path, temporary: Path) -> World:
     worlds: dict[tuple[str, str], Callable[[], World]] = {
-        ("gitops", "flux"): lambda: flux_world(tmp_path, {"PATH": program_path}),
+        ("gitops", "flux"): lambda: flux_world(tmp_path, request.getfixturevalue("cluster")),
         ("docker", "compose"): lambda: compose_world(request.getfixturevalue("estate")),
     }
     made = worlds[key]()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.command import Command
 from tests.estates import SEARCH_PATH, Estate
 from toolchain.hosts import STACKS, Hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 NAMES = ("alpha", "beta", "gamma")
@@ -54,3 +56,37 @@ def fleet(hosts: Hosts, docker_client: Mapping[str, str], tmp_path: Path) -> Est
     )
     estate.configure("ssh: {known_hosts: known_hosts}")
     return estate
+
+
+@pytest.fixture
+def real(fleet: Estate, hosts: Hosts, tmp_path: Path) -> Command:
+    """`sf` as a process, with the environment of `fleet`."""
+    environ = {name: value for name, value in fleet.environ.items() if name not in {"TMPDIR", "HOME"}}
+    root = tmp_path / "command"
+    root.mkdir()
+    command = Command(root, environ.pop("PATH"), **environ)
+    # The paths of sockets are to be short.
+    command.runtime = hosts.key.parent / "r"
+    command.runtime.mkdir(exist_ok=True)
+    command.environ |= {
+        "XDG_RUNTIME_DIR": str(command.runtime),
+        "SF_CONFIG_DOCKER__STACK_DIR": str(fleet.stack_dir),
+    }
+    return command
+
+
+@pytest.fixture
+def killed(real: Command, fleet: Estate, hosts: Hosts) -> Callable[..., Command]:
+    """Start `sf reconcile`, kill it at a moment, and clean up after it as the next step of a pipeline would."""
+
+    def run(reached: Callable[[], bool], **environ: str) -> Command:
+        running = real.start("reconcile", cwd=fleet.repository.root, **environ)
+        running.wait_for(reached)
+        running.send(signal.SIGKILL)
+        running.ended()
+        assert hosts.key.read_text() not in "".join(str(child) for child in real.children())
+        real.beside("cleanup")
+        assert real.leftovers == []
+        return real
+
+    return run

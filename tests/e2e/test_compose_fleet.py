@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -12,12 +11,12 @@ import pytest
 
 from sf.ci.context import EventKind
 from sf.models import ActionKind, ActionUpdated, Change, Outcome, Severity, Verdict
-from tests.cli.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.cli.command import Command
     from tests.estates import Estate, Run
     from toolchain.hosts import Host, Hosts
 
@@ -377,38 +376,9 @@ def test_two_deployments_to_one_host_follow_each_other(fleet: Estate, hosts: Hos
     assert waits == ["waits for another deployment on alpha: a run of somebody"]
 
 
-def real(fleet: Estate, hosts: Hosts, tmp_path: Path) -> Command:
-    """`sf` as a process, with the environment of `fleet`."""
-    environ = {name: value for name, value in fleet.environ.items() if name not in {"TMPDIR", "HOME"}}
-    root = tmp_path / "command"
-    root.mkdir()
-    command = Command(root, environ.pop("PATH"), **environ)
-    # The paths of sockets are to be short.
-    command.runtime = hosts.key.parent / "r"
-    command.runtime.mkdir(exist_ok=True)
-    command.environ |= {
-        "XDG_RUNTIME_DIR": str(command.runtime),
-        "SF_CONFIG_DOCKER__STACK_DIR": str(fleet.stack_dir),
-    }
-    return command
-
-
-def killed(fleet: Estate, hosts: Hosts, tmp_path: Path, reached: Callable[[], bool]) -> Command:
-    """A run of `sf` that is killed once `reached`; what it left on this machine is cleaned up."""
-    command = real(fleet, hosts, tmp_path)
-    running = command.start("reconcile", cwd=fleet.repository.root, TOKEN="swordfish")
-    running.wait_for(reached)
-    running.send(signal.SIGKILL)
-    running.ended()
-    assert hosts.key.read_text() not in "".join(str(child) for child in command.children())
-    command.beside("cleanup")
-    assert command.leftovers == []
-    return command
-
-
 @pytest.mark.parametrize("moment", ["while pre.sh runs", "while containers start"])
 def test_a_run_that_is_killed_leaves_no_secret_and_the_next_one_converges(
-    fleet: Estate, hosts: Hosts, tmp_path: Path, moment: str
+    fleet: Estate, hosts: Hosts, killed: Callable[..., Command], moment: str
 ) -> None:
     alpha = hosts["alpha"]
     fleet.configure("env: [TOKEN]")
@@ -416,9 +386,9 @@ def test_a_run_that_is_killed_leaves_no_secret_and_the_next_one_converges(
         fleet, {**HOOKED, "data/.keep": "", "pre.sh": "#!/bin/sh\necho $TOKEN\ntouch data/pre\nsleep 1\n"}
     )
     if moment == "while pre.sh runs":
-        command = killed(fleet, hosts, tmp_path, (alpha.stacks / "site/data/pre").exists)
+        command = killed((alpha.stacks / "site/data/pre").exists, TOKEN="swordfish")
     else:
-        command = killed(fleet, hosts, tmp_path, lambda: bool(containers(alpha)))
+        command = killed(lambda: bool(containers(alpha)), TOKEN="swordfish")
     run = fleet.reconcile(environ={"TOKEN": "swordfish"})
     assert run.error is None, run.ended("alpha/site")
     assert served(alpha) == "first\n"
@@ -429,8 +399,8 @@ def test_a_run_that_is_killed_leaves_no_secret_and_the_next_one_converges(
     until(lambda: not list(command.children()))
 
 
-def test_trust_prints_the_keys_that_hosts_show(fleet: Estate, hosts: Hosts, tmp_path: Path) -> None:
-    sf = real(fleet, hosts, tmp_path)
+def test_trust_prints_the_keys_that_hosts_show(fleet: Estate, hosts: Hosts, real: Command) -> None:
+    sf = real
     done = sf("docker", "trust", "beta", cwd=fleet.repository.root)
     assert done.code == 0, done
     assert hosts["beta"].known_hosts in done.out

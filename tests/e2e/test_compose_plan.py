@@ -317,3 +317,22 @@ def test_only_what_changes_is_resolved(paper: Estate) -> None:
     paper.commit({"pair/s3/html/index.html": "one\n"})
     # Before and after, on two hosts.
     assert paper.resolved() == 2
+
+
+def test_what_was_resolved_before_is_not_resolved_again(paper: Estate, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    paper.environ["SF_CACHE_DIR"] = str(cache)
+    paper.commit({f"remote/{name}/compose.yaml": WEB for name in ("one", "two", "three")})
+    assert paper.resolved() == 3
+    cold = paper.plan().document
+    assert paper.resolved() == 0
+    assert paper.plan().document == cold
+    # Of what changes now, only the new state is to be resolved.
+    paper.commit({"remote/two/compose.yaml": WEB.replace("2000", "3000")})
+    assert paper.resolved() == 1
+    kept = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(kept) == 5
+    assert not [path for path in kept if b"hunter2" in path.read_bytes()]
+    for path in kept:
+        path.write_bytes(b"damaged")
+    assert paper.resolved() == 2

@@ -7,44 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sf.ci.context import CIContext, EventKind, Provider, Trust
-from sf.http import Http
-from sf.models import (
-    ActionKind,
-    ActionResult,
-    Change,
-    LifecyclePlan,
-    LifecycleResult,
-    ObjectChange,
-    PlannedAction,
-    Record,
-)
-from sf.redact import Redactor
+from sf.ci.context import EventKind
+from sf.models import ActionResult, LifecycleResult
 from sf.report.comment import Marker, State, marker_of
-from sf.report.forges import FORGES
 from sf.report.sticky import StickyComment
-from tests.forge.fake import CHANGE, PROJECT, REPOSITORY, Fake, Fault, serving
+from tests.forge.fake import CHANGE, REPOSITORY, Fake, Fault, serving
+from tests.forge.runs import BOT, COMMIT, MERGED, TOKEN, VARIABLES, forge_of, record, run_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-COMMIT = "4f0c2a9be1d37f6a5b8c0d9e2f1a3b4c5d6e7f80"
-MERGED = "90ab1c2d3e4f5061728394a5b6c7d8e9f0a1b2c3"
-BOT = "github-actions[bot]"
-VARIABLES = {"github": "GITHUB_TOKEN", "gitea": "GITEA_TOKEN", "gitlab": "GITLAB_TOKEN"}
-TOKEN = "a-token-of-the-bot"
-
-
-@pytest.fixture(autouse=True)
-def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sf.report.forges.api._PAUSES", (0.0, 0.0))
-
-
-@pytest.fixture(params=["github", "gitea", "gitlab"])
-def fake(request: pytest.FixtureRequest) -> Iterator[Fake]:
-    with serving(request.param) as running:
-        running.accounts = {TOKEN: BOT, "alices-token": "alice"}
-        yield running
 
 
 @pytest.fixture
@@ -54,44 +25,12 @@ def github() -> Iterator[Fake]:
         yield running
 
 
-def record(diff: str = "+a\n", **fields: Any) -> Record:
-    change = ObjectChange(change=Change.CHANGE, kind="ConfigMap", name="a", diff=diff)
-    action = PlannedAction(
-        name="ns/a",
-        description="",
-        order=0,
-        action=ActionKind.RECONCILE,
-        change=Change.CHANGE,
-        objects=(change,),
-    )
-    plan = LifecyclePlan(mode="gitops", backend="flux", actions=(action,), target="clusters/a")
-    return replace(Record(mode="gitops", backend="flux", dry_run=True, plan=plan), **fields)
-
-
 def sticky(
     fake: Fake, *, label: str = "", patience: float = 5.0, environ: dict[str, str] | None = None, **facts: Any
 ) -> StickyComment:
-    ci = CIContext(
-        **{
-            "provider": Provider(fake.kind),
-            "event": EventKind.PULL_REQUEST,
-            "trust": Trust.TRUSTED,
-            "change_number": CHANGE,
-            "head_commit": COMMIT,
-            "run_id": "10",
-            "run_attempt": 1,
-            "api_url": fake.url,
-            **facts,
-        }
-    )
-    known = {"GITHUB_REPOSITORY": REPOSITORY, "CI_PROJECT_ID": PROJECT, VARIABLES[fake.kind]: TOKEN}
-    variables = known if environ is None else environ
-    return StickyComment(
-        forge=lambda: FORGES[ci.provider](ci, variables, Http(Redactor()), patience),
-        ci=ci,
-        label=label,
-        pause=lambda _seconds: None,
-    )
+    ci = run_on(fake, **facts)
+    forge = forge_of(ci, patience=patience, environ=environ)
+    return StickyComment(forge=forge, ci=ci, label=label, pause=lambda _seconds: None)
 
 
 def marker(body: str) -> Marker:

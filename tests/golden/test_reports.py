@@ -356,7 +356,8 @@ HOSTILE = Record(
         unknown=(EVIL,),
     ),
     result=LifecycleResult(
-        actions=(ActionResult(name=EVIL, success=False, message=EVIL, stderr=EVIL, command=EVIL),)
+        actions=(ActionResult(name=EVIL, success=False, message=EVIL, stderr=EVIL, command=EVIL),),
+        notes={EVIL: EVIL},
     ),
     failure=Failure(phase=Phase.CLEANUP, backend=EVIL, message=EVIL, hint=EVIL),
     timings={EVIL: 1.0},
@@ -500,7 +501,8 @@ STATES = {
                     name="host1/web", success=True, duration=8.31, message="all services are healthy"
                 ),
                 ActionResult(name="host2/wiki", success=True, outcome=Outcome.UNCHANGED),
-            )
+            ),
+            notes={"planned commit": "4f1c" * 10, "live": "2 of 2 at the planned commit"},
         ),
         timings={"plan": 1.2, "execute": 8.4},
         links=LINKS,

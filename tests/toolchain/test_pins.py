@@ -26,9 +26,14 @@ flux = { package = "example.org/flux2/cmd/flux", variables = { "main.VERSION" = 
 etcd = { package = "example.org/etcd" }
 """
 
+NPM = """
+[npm]
+"@example/data" = { version = "1.2.3", integrity = "sha512-x==", files = ["a/b.json"] }
+"""
+
 
 def test_the_whole_file_is_read() -> None:
-    assert pins.parse(PACKAGES + GO) == pins.Pins(
+    assert pins.parse(PACKAGES + GO + NPM) == pins.Pins(
         pins.PackagePins("sid", "amd64", (pins.Deb("docker.io", "28.5.2+dfsg4-5", "69a5"),)),
         pins.GoPins(
             (
@@ -39,6 +44,7 @@ def test_the_whole_file_is_read() -> None:
             "example.org/flux2@v2.9.5",
             "h1:x=",
         ),
+        (pins.NpmPackage("@example/data", "1.2.3", "sha512-x==", ("a/b.json",)),),
     )
 
 

@@ -464,7 +464,7 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
                 "selector": {"groups": ("docker_hosts",)},
             },
             "iac": {"path": "stacks"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "tmpfs"},
             "drift": {
                 "tier2_action": "reconcile",
                 "orphan_action": "prune",
@@ -477,7 +477,7 @@ def test_every_key_of_the_docker_mode_is_read() -> None:
             "scripts": True,
             "concurrency": 2,
         },
-        "deadlines": {"program": 90.0, "action": 5400.0, "hook": 30.0, "lock": 3600.0},
+        "deadlines": {"program": 90.0, "action": 5400.0, "run": 3600.0, "hook": 30.0, "lock": 3600.0},
     }
 
 
@@ -492,15 +492,17 @@ def test_defaults(section: str) -> None:
             "backend": "flux",
             "path": "",
             "source_root": "",
+            "remote_bases": (),
             "cluster": None,
             "oidc": {"audience": "", "variable": "SF_ID_TOKEN"},
+            "concurrency": 20,
             "drift": False,
         },
         "docker": {
             "backend": "compose",
             "targets": {"source": "ansible", "inventory": "", "selector": {"groups": ()}},
             "iac": {"path": "docker-compose"},
-            "secrets": {"provider": "sops"},
+            "secrets": {"provider": "sops", "at_rest": "disk"},
             "drift": {
                 "tier2_action": "report",
                 "orphan_action": "report",
@@ -513,8 +515,8 @@ def test_defaults(section: str) -> None:
             "scripts": False,
             "concurrency": 8,
         },
-        "report": {"comment": "auto", "label": ""},
-        "deadlines": {"program": 120.0, "action": 600.0, "hook": 300.0, "lock": 300.0},
+        "report": {"comment": "auto", "label": "", "drift_issue": False},
+        "deadlines": {"program": 120.0, "action": 600.0, "run": 3600.0, "hook": 300.0, "lock": 300.0},
     }
 
 
@@ -726,6 +728,7 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.backend",
         "gitops.path",
         "gitops.source_root",
+        "gitops.remote_bases",
         "gitops.cluster.name",
         "gitops.cluster.server",
         "gitops.cluster.ca",
@@ -734,6 +737,7 @@ def test_the_reference_names_every_key_once() -> None:
         "gitops.cluster.kubeconfig.context",
         "gitops.oidc.audience",
         "gitops.oidc.variable",
+        "gitops.concurrency",
         "gitops.drift",
         "docker.backend",
         "docker.targets.source",
@@ -741,6 +745,7 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.targets.selector.groups",
         "docker.iac.path",
         "docker.secrets.provider",
+        "docker.secrets.at_rest",
         "docker.drift.tier2_action",
         "docker.drift.orphan_action",
         "docker.drift.orphan_threshold",
@@ -752,8 +757,10 @@ def test_the_reference_names_every_key_once() -> None:
         "docker.concurrency",
         "report.comment",
         "report.label",
+        "report.drift_issue",
         "deadlines.program",
         "deadlines.action",
+        "deadlines.run",
         "deadlines.hook",
         "deadlines.lock",
     ]
@@ -763,7 +770,7 @@ def test_the_reference_names_every_key_once() -> None:
         " | What to do with a stack that is gone from the repository:"
         " report it, stop it, or also remove its files. |"
     ) in lines
-    assert lines[-3].startswith("| `deadlines.action` | duration | `10m` | `SF_CONFIG_DEADLINES__ACTION` | ")
+    assert lines[-4].startswith("| `deadlines.action` | duration | `10m` | `SF_CONFIG_DEADLINES__ACTION` | ")
 
 
 scalars = (

@@ -231,9 +231,11 @@ def test_folders_without_permission_bits_are_removed_too(
     if os.getuid() == 0:
         for place in (tmp_path, *tmp_path.iterdir()):
             os.chown(place, NOBODY, NOBODY)
-        # What pytest makes is closed to everybody else.
-        tmp_path_factory.getbasetemp().chmod(0o711)
-        tmp_path_factory.getbasetemp().parent.chmod(0o711)
+        # What pytest makes, for all of its workers and for one, is closed to everybody else.
+        base = tmp_path_factory.getbasetemp()
+        for place in (base, *base.parents):
+            if place.name.startswith(("pytest-", "popen-")):
+                place.chmod(0o711)
 
     finished(in_a_process(CLOSE_AS_NOBODY, str(outside), environ=places))
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sf import documents
+from sf.backends.compose.ciphertext import is_ciphertext
 from sf.models import Cause, Change, Location, ObjectChange, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from sf.backends.compose.masking import Masking
     from sf.backends.compose.model import FieldPath, Model, Service
 
+_CHANGES: Final = "changes"
+_ENCRYPTED: Final = "encrypted value changed"
 Key = TypeVar("Key", bound=str | tuple[str, ...])
 
 
@@ -23,7 +26,10 @@ def compare(
     """What happens to each service between two states of the stack in `folder`; unchanged ones are left out."""
     old = before.services if before else {}
     new = after.services if after else {}
-    changes = (_of_service(old.get(name), new.get(name), folder, masking) for name in sorted({*old, *new}))
+    encrypted = {name for model in (before, after) if model for name in model.encrypted}
+    changes = (
+        _of_service(old.get(name), new.get(name), folder, masking, encrypted) for name in sorted({*old, *new})
+    )
     return tuple(change for change in changes if change.change is not Change.UNCHANGED)
 
 
@@ -32,12 +38,14 @@ def field_name(path: FieldPath) -> str:
     return ".".join(path)
 
 
-def _of_service(old: Service | None, new: Service | None, folder: str, masking: Masking) -> ObjectChange:
+def _of_service(
+    old: Service | None, new: Service | None, folder: str, masking: Masking, encrypted: Collection[str]
+) -> ObjectChange:
     either = new or old
     assert either is not None  # noqa: S101 - the name came from one of the two
     before = old.fields if old else {}
     after = new.fields if new else {}
-    reasons = tuple(_reasons(old, new, folder)) if old and new else ()
+    reasons = tuple(_reasons(old, new, folder, encrypted)) if old and new else ()
     if old is None:
         change = Change.ADD
     elif new is None:
@@ -48,15 +56,19 @@ def _of_service(old: Service | None, new: Service | None, folder: str, masking: 
     return ObjectChange(change=change, kind="service", name=either.name, diff=diff, reasons=reasons)
 
 
-def _reasons(old: Service, new: Service, folder: str) -> Iterator[Reason]:
+def _reasons(old: Service, new: Service, folder: str, encrypted: Collection[str]) -> Iterator[Reason]:
     for path in _differing(old.fields, new.fields):
         name = field_name(path)
-        yield Reason(cause=Cause.GIT, subject=name, message=f"{name} {_verb(old.fields, new.fields, path)}")
+        closed = is_ciphertext(old.fields.get(path)) and is_ciphertext(new.fields.get(path))
+        what = f"{name}: {_ENCRYPTED}" if closed else f"{name} {_verb(old.fields, new.fields, path)}"
+        yield Reason(cause=Cause.GIT, subject=name, message=what)
     for file in _differing(old.files, new.files):
+        verb = _verb(old.files, new.files, file)
+        closed = file in encrypted and verb == _CHANGES
         yield Reason(
             cause=Cause.GIT,
             subject=file,
-            message=f"the content of {file} {_verb(old.files, new.files, file)}",
+            message=f"{file}: {_ENCRYPTED}" if closed else f"the content of {file} {verb}",
             location=Location(f"{folder}/{file}"),
         )
     for name in _differing(old.inline, new.inline):
@@ -72,7 +84,7 @@ def _differing(old: Mapping[Key, Any], new: Mapping[Key, Any]) -> list[Key]:
 def _verb(old: Mapping[Any, Any], new: Mapping[Any, Any], key: Any) -> str:
     if key not in old:
         return "is new"
-    return "changes" if key in new else "goes away"
+    return _CHANGES if key in new else "goes away"
 
 
 def _diff(before: Mapping[FieldPath, Any], after: Mapping[FieldPath, Any]) -> str:

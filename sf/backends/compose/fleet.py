@@ -32,11 +32,13 @@ class Fleet:
         *,
         stack_dir: Path,
         variables: Mapping[str, str],
+        at_rest: str,
         concurrency: int,
     ) -> None:
         self._connect = connect
         self._stack_dir = stack_dir
         self._variables = variables
+        self._at_rest = at_rest
         self._concurrency = concurrency
         self._views: dict[str, View] = {}
         self.failures: dict[str, Problem] = {}
@@ -44,7 +46,9 @@ class Fleet:
     def view(self, host: Host) -> View:
         """What `host` has. Not safe to use from several threads."""
         if host.name not in self._views:
-            self._views[host.name] = View(self._connect(host), self._stack_dir, self._variables)
+            self._views[host.name] = View(
+                self._connect(host), self._stack_dir, self._variables, at_rest=self._at_rest
+            )
         return self._views[host.name]
 
     def check(self, hosts: Collection[Host]) -> None:

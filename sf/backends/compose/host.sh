@@ -7,6 +7,7 @@ set -u
 umask 077
 # A connection that is cut must not end a deployment between two steps.
 trap '' PIPE
+memory=
 
 fail() {
     printf '%s\n' "$*" >&2
@@ -70,9 +71,10 @@ digest() {
     done
 }
 
-# answer PROJECT TOKEN: give a deployment that waits what is on stdin, a tar.
+# answer PROJECT TOKEN: give a deployment that waits what is on stdin: files for its memory, then a tar.
 answer() {
     cd -- "$1/.sf" || exit 70
+    remember "$1"
     rm -rf answer.new
     mkdir answer.new && tar -xpof - -C answer.new && mv answer.new "answer-$2"
 }
@@ -99,6 +101,71 @@ read_variables() {
         value=$(printf '%b.' "${line#*=}")
         export "${line%%=*}=${value%.}"
     done
+}
+
+# Where in memory the project in the folder $1 has what must not be on the disk: $memory, empty when there is no place.
+memory_of() {
+    memory=
+    for base in /run /dev/shm; do
+        [ -w "$base" ] || continue
+        while read -r _ at kind _; do
+            case $at:$kind in "$base:tmpfs" | "$base:ramfs") ;; *) continue ;; esac
+            memory=$(printf '%s' "$1" | sha256sum)
+            memory=$base/sf-memory-$(id -u)-${memory%% *}
+            return
+        done </proc/mounts
+    done
+}
+
+# In /dev/shm anybody can make a folder of any name.
+own_memory() {
+    [ -n "$memory" ] || fail "neither /run nor /dev/shm is a folder in memory for what sf has decrypted"
+    [ -d "$memory" ] || mkdir -- "$memory" || fail "$memory cannot be made"
+    if [ -L "$memory" ] || [ "$(stat -c %u -- "$memory")" != "$(id -u)" ]; then
+        fail "$memory belongs to somebody else"
+    fi
+}
+
+# Files for the memory of the project in the folder $1, a line each up to an empty one: octal escapes, a blank, and
+# a path below "kept" (until the machine starts anew) or "up" (as long as this script runs).
+remember() {
+    memory_of "$1"
+    [ ! -d "$memory/new" ] || rm -rf "$memory/new"
+    while IFS= read -r line && [ -n "$line" ]; do
+        [ -d "$memory/new" ] || own_memory
+        name=$memory/new/${line#* }
+        mkdir -p -- "${name%/*}" && printf '%b' "${line%% *}" >"$name" || fail "$memory has no room"
+    done
+}
+
+# What was remembered takes the place of what was before it, and a link to each file stands in the project's folder.
+recall() {
+    [ -d "$memory" ] || return 0
+    rm -rf "$memory/up" "$memory/kept"
+    for part in up kept; do
+        [ -d "$memory/new/$part" ] || continue
+        mv -- "$memory/new/$part" "$memory/$part" || fail "$memory/$part cannot be made"
+        (cd -- "$memory/$part" && find . -type f) >.sf/incoming/linked
+        while IFS= read -r name; do
+            name=${name#./}
+            reach "$name"
+            ln -s -- "$memory/$part/$name" .sf/incoming/link || fail "$PWD/$name cannot be made a link"
+            replace .sf/incoming/link "$name"
+        done <.sf/incoming/linked
+    done
+}
+
+# What only this script needed.
+forget() {
+    rm -rf .sf/incoming .sf/decided
+    [ -d "$memory" ] || return 0
+    if [ -d "$memory/up" ]; then
+        (cd -- "$memory/up" && find . -type f) | while IFS= read -r name; do
+            if [ -L "$name" ]; then rm -f -- "$name"; fi
+        done
+    fi
+    rm -rf "$memory/up" "$memory/new"
+    rmdir -- "$memory" 2>/dev/null || :
 }
 
 # The folders that the file $1 is in: made when missing, refused when they are something else.
@@ -162,6 +229,7 @@ place() {
     if [ -e .sf/incoming/keep ]; then keep_previous; fi
     while IFS= read -r name; do replace ".sf/incoming/files/$name" "$name"; done <.sf/incoming/written
     while IFS= read -r name; do remove "$name"; done <.sf/incoming/gone
+    recall
     replace .sf/incoming/content.json .sf/content.json
 }
 
@@ -198,7 +266,7 @@ hook() {
         wait "$running"
         exit 73
     fi
-    trap - INT TERM
+    trap 'exit 73' INT TERM
     event "said $1"
     tail -c 8192 .sf/hook.log | drain
     rm -f .sf/hook.log
@@ -230,6 +298,14 @@ restore() {
         cp -p -- ".sf/previous/$name" .sf/incoming/restored || fail "$PWD/$name cannot be restored"
         replace .sf/incoming/restored "$name"
     done <.sf/incoming/previous
+    if [ -d .sf/decided/secrets ]; then
+        (cd .sf/decided/secrets && find . -type f) >.sf/incoming/secrets
+        while IFS= read -r name; do
+            reach "${name#./}"
+            replace ".sf/decided/secrets/$name" "${name#./}"
+        done <.sf/incoming/secrets
+    fi
+    recall
     replace .sf/decided/content.json .sf/content.json
     replace .sf/decided/pinned.json .sf/pinned.json
     set --
@@ -239,7 +315,7 @@ restore() {
 }
 
 # deploy STACK_DIR PROJECT TOKEN OWNER EXPECTED LOCK_SECONDS HOOK_SECONDS UP_SECONDS ANSWER_SECONDS PRE ARGUMENT...
-# The tar on stdin: record.json, content.json, keep (or not), the lists written, gone, managed and all, files/...
+# On stdin variables, files for the memory and a tar: record.json, content.json, keep (or not), the lists written, gone, managed and all, files/...
 deploy() {
     stack_dir=$1 project=$2 token=$3 owner=$4 expected=$5
     lock_seconds=$6 hook_seconds=$7 up_seconds=$8 answer_seconds=$9
@@ -260,7 +336,10 @@ deploy() {
         exit 76
     fi
     rm -rf .sf/incoming .sf/answer-* .sf/answer.new .sf/decided
-    trap 'rm -rf .sf/incoming .sf/decided' EXIT
+    # The shell ends by itself, so that nothing stays behind.
+    trap 'exit 73' INT TERM
+    trap forget EXIT
+    remember "$stack_dir/$project"
     mkdir .sf/incoming || fail "$PWD/.sf/incoming cannot be made"
     tar -xpof - -C .sf/incoming || fail "the files of the stack did not arrive whole in $PWD"
     replace .sf/incoming/record.json .sf/record.json

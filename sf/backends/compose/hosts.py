@@ -33,6 +33,9 @@ class Machine(Protocol):
     def engine(self) -> Engine:
         """The engine, once `attach` was called."""
 
+    def reach(self) -> None:
+        """Do nothing, if that can be done there."""
+
     def attach(self, socket: str) -> None:
         """Read from the engine at `socket`, which is a path on the machine."""
 
@@ -60,6 +63,9 @@ class LocalMachine:
         self._launcher = launcher
         self._environ = environ
         self._stack_dir = stack_dir
+
+    def reach(self) -> None:
+        """It is this one."""
 
     def attach(self, socket: str) -> None:  # noqa: ARG002 - the engine is found without looking
         """As the protocol says. Raises `Problem` also when the engine has another file system than we do."""
@@ -105,6 +111,10 @@ class SshMachine:
             raise Problem(f"nothing is known of the Docker Engine of {self.name} yet")
         return self._engine
 
+    def reach(self) -> None:
+        if self._connection.open() and self._socket:
+            self.attach(self._socket)
+
     def attach(self, socket: str) -> None:
         if not socket.startswith("/"):
             raise Problem(f"{self.name} does not say where its Docker Engine is")
@@ -120,8 +130,7 @@ class SshMachine:
         timeout: float = LOOKING,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        if self._connection.open() and self._socket:
-            self.attach(self._socket)
+        self.reach()
         return self._connection.run(script(*arguments), stdin=stdin, timeout=timeout, on_line=on_line)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import posixpath
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sf.backends.compose.tree import Tree
+    from sf.cache import Cache
     from sf.process import Launcher
 
 ALL: Final = "all"
@@ -28,6 +30,18 @@ _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}")
 _KEY_FILE: Final = re.compile(r"(?:~/|/)[A-Za-z0-9._/@+-]+")
 _TRUE: Final = frozenset({"true", "yes", "on", "1", "y", "t"})
 _FALSE: Final = frozenset({"false", "no", "off", "0", "n", "f", ""})
+# Part of the key of what is kept: raise it when equal files may give other hosts than before.
+_FORMAT: Final = 1
+_FACTS: Final = frozenset(
+    {
+        "docker_local",
+        "ansible_host",
+        "ansible_port",
+        "ansible_user",
+        "ansible_ssh_private_key_file",
+        "ansible_ssh_common_args",
+    }
+)
 _VARIABLE_FOLDERS: Final = ("group_vars", "host_vars")
 
 
@@ -157,16 +171,40 @@ def gather(tree: Tree, source: str) -> Source:
 
 
 def read_inventory(
-    source: Source, *, launcher: Launcher, environ: Mapping[str, str], scratch: Path, private: Path
+    source: Source,
+    *,
+    launcher: Launcher,
+    environ: Mapping[str, str],
+    scratch: Path,
+    private: Path,
+    cache: Cache,
 ) -> Inventory:
-    """What `source` says, as Ansible itself understands it.
+    """What `source` says, as Ansible itself understands it; what it said of the same before is in `cache`.
 
     `scratch` and `private` are empty directories, for the files and for Ansible's own. Raises `Problem`.
     """
-    write_tree(scratch, source.contents)
-    listing = ansible.list_inventory(launcher, environ, folder=scratch, source=source.path, private=private)
+    about = [_FORMAT, ansible.identity(environ), source.path, source.identity]
+    entry = hashlib.sha256(b"sf inventory" + canonical_json(about)).hexdigest()
+    if kept := cache.get(entry):
+        listing: Mapping[str, Any] = json.loads(kept)
+    else:
+        write_tree(scratch, source.contents)
+        listing = _used(
+            ansible.list_inventory(launcher, environ, folder=scratch, source=source.path, private=private)
+        )
+        cache.put(entry, canonical_json(listing))
     hosts, groups = _understand(listing, source.path)
     return Inventory(hosts=hosts, groups=groups, identity=source.identity, skipped=source.skipped)
+
+
+def _used(listing: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `listing` sf looks at: other variables may be secrets, and are not kept."""
+    variables = listing.get("_meta", {}).get("hostvars", {})
+    facts = {
+        host: {name: value for name, value in stated.items() if name in _FACTS}
+        for host, stated in variables.items()
+    }
+    return {**listing, "_meta": {"hostvars": facts}}
 
 
 def _sources(tree: Tree, source: str) -> tuple[str, ...]:

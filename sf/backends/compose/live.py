@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sf.backends.compose.ciphertext import places
 from sf.backends.compose.observe import ServiceState, observe
 from sf.backends.compose.record import (
     Record,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sf.backends.compose.ciphertext import Place
     from sf.backends.compose.hosts import Machine
     from sf.backends.compose.model import Model
     from sf.backends.compose.record import Sealed
@@ -33,14 +35,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """A unit as it was seen: what it is to be (``desired``, sealed with ``salt``), and how each service does."""
+    """A unit as it was seen: what it is to be (``desired``, sealed with ``salt``), and how each service does.
+
+    ``encrypted`` is the use of each encrypted file, and ``at_rest`` where those that are mounted are to stand.
+    """
 
     project: str
     salt: str
     desired: Mapping[str, Sealed]
     inactive: tuple[str, ...]
+    encrypted: Mapping[str, str]
+    at_rest: str
     record: Record | None
     states: tuple[ServiceState, ...]
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Where the plaintext of each encrypted file goes."""
+        return places(self.encrypted, self.at_rest)
 
     @property
     def live(self) -> LiveState:
@@ -87,7 +99,19 @@ class Sight:
         if self.record and not self.record.complete:
             unfinished = Reason(cause=Cause.DRIFT, message="the last deployment did not end well")
             return (unfinished, *reasons)
+        if self._moves:
+            moved = Reason(cause=Cause.GIT, message=f"decrypted files are to stand {_STANDING[self.at_rest]}")
+            return (moved, *reasons)
         return reasons
+
+    @property
+    def _moves(self) -> bool:
+        """Whether plaintext stands where it is not to be."""
+        return (
+            self.record is not None
+            and self.record.complete
+            and self.record.places != places(self.record.encrypted, self.at_rest)
+        )
 
     @property
     def _effect(self) -> Change:
@@ -99,17 +123,26 @@ class Sight:
         if self.record and not self.record.complete:
             return Change.CHANGE
         if changes <= {Change.UNCHANGED}:
-            return Change.UNCHANGED
+            return Change.CHANGE if self._moves else Change.UNCHANGED
         return Change.ADD if changes == {Change.ADD} and not self.record else Change.CHANGE
 
 
-class View:
-    """What one machine has: its engine and the stacks deployed below `stack_dir`, as of the last `look`."""
+_STANDING: Final = {"disk": "on the disk of the host", "tmpfs": "in the memory of the host"}
 
-    def __init__(self, machine: Machine, stack_dir: Path, variables: Mapping[str, str]) -> None:
+
+class View:
+    """What one machine has: its engine and the stacks deployed below `stack_dir`, as of the last `look`.
+
+    `at_rest`: where plaintext of files that containers mount stands, ``disk`` or ``tmpfs``.
+    """
+
+    def __init__(
+        self, machine: Machine, stack_dir: Path, variables: Mapping[str, str], *, at_rest: str
+    ) -> None:
         self.machine = machine
         self.stack_dir = stack_dir
         self._variables = variables
+        self._at_rest = at_rest
         self._containers: dict[str, list[Container]] = {}
         self._records: dict[str, Record] = {}
         self._digests: dict[str, str] = {}
@@ -167,11 +200,14 @@ class View:
             desired: Mapping[str, Sealed] = {
                 name: service.sealed for name, service in record.services.items()
             }
-            return self._sight(record.project, record.salt, desired, record.inactive, record)
+            return self._sight(
+                record.project, record.salt, desired, record.inactive, record.encrypted, record
+            )
         model = resolve()
         record = self._records.get(model.project)
         salt = record.salt if record else new_salt()
-        return self._sight(model.project, salt, seal_model(model, salt), model.inactive, record)
+        desired = seal_model(model, salt)
+        return self._sight(model.project, salt, desired, model.inactive, model.encrypted, record)
 
     def _find_edited(self) -> dict[str, tuple[str, ...]]:
         names = [f"{project}/{name}" for project, one in self._records.items() for name in one.managed]
@@ -193,12 +229,13 @@ class View:
             )
         return completed.stdout
 
-    def _sight(
+    def _sight(  # noqa: PLR0917 - everything that is known of one unit
         self,
         project: str,
         salt: str,
         desired: Mapping[str, Sealed],
         inactive: tuple[str, ...],
+        encrypted: Mapping[str, str],
         record: Record | None,
     ) -> Sight:
         return Sight(
@@ -206,6 +243,8 @@ class View:
             salt=salt,
             desired=desired,
             inactive=inactive,
+            encrypted=encrypted,
+            at_rest=self._at_rest,
             record=record,
             states=observe(
                 desired,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from sf.backends.compose.ciphertext import is_ciphertext, shown_ciphertexts
 from sf.redact import SHORTEST_SECRET
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Masking:
         return {path: self._shown(path, value, earlier.get(path, value)) for path, value in fields.items()}
 
     def _shown(self, path: FieldPath, value: Any, earlier: Any) -> Any:
-        if not is_sensitive(path) or value is None:
+        if not is_sensitive(path) or value is None or is_ciphertext(value, whole=True):
             return self._named(value)
         before = None if earlier is None else str(earlier)
         _, shown = self.fingerprints.pair(before, str(value), ".".join(path))
@@ -48,6 +49,7 @@ class Masking:
             # The longest first: one value may be part of another.
             for secret in sorted(self._variables, key=len, reverse=True):
                 value = value.replace(secret, self._variables[secret])
+            return shown_ciphertexts(value)
         return value
 
 

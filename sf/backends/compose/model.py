@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from sf.backends.compose.ciphertext import Use, encryptions, is_ciphertext, refuse_models, resolvable
 from sf.backends.compose.references import check_references, has_profiles
 from sf.backends.compose.stack import compose_files
 from sf.models import Location, Problem
 from sf.tools.compose import Compose, Project, Refused
+from sf.workspace import write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,21 +56,36 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A whole stack. ``inactive``: services that only a profile starts, which is not chosen."""
+    """A whole stack. ``inactive``: services that only a profile starts, which is not chosen.
+
+    ``encrypted``: how each file that sops encrypted is used; others that nothing refers to are left out.
+    """
 
     project: str
     files: tuple[str, ...]
     services: Mapping[str, Service]
     inactive: tuple[str, ...] = ()
+    encrypted: Mapping[str, Use] = MappingProxyType({})
+
+
+class Shelf(Protocol):
+    """Where models are kept between runs, by the folder of the stack and what is in its files."""
+
+    def get(self, folder: Folder, contents: Mapping[str, bytes]) -> Model | None:
+        """The model, if it is there."""
+
+    def put(self, folder: Folder, contents: Mapping[str, bytes], model: Model) -> None:
+        """Keep the model, or not."""
 
 
 class Resolver:
-    """Makes models, each in a folder of its own below `scratch`. ``count`` is how many it made."""
+    """Makes models, each in a folder of its own below `scratch`. ``count`` is how many it had to make."""
 
-    def __init__(self, compose: Compose, scratch: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, compose: Compose, scratch: Path, variables: Mapping[str, str], shelf: Shelf) -> None:
         self._compose = compose
         self._scratch = scratch
         self._variables = variables
+        self._shelf = shelf
         self.count = 0
 
     def resolve(self, folder: Folder) -> Model:
@@ -76,11 +93,23 @@ class Resolver:
 
         Raises `Unreadable` when it cannot be resolved, or would read or mount what is not in the folder.
         """
+        if folder.escapes:
+            raise Unreadable.because(folder.escapes[0], Location(folder.path))
+        contents = folder.contents()
+        model = self._shelf.get(folder, contents)
+        if model is None:
+            model = self._make(folder, contents)
+            self._shelf.put(folder, contents, model)
+        return model
+
+    def _make(self, folder: Folder, contents: Mapping[str, bytes]) -> Model:
         try:
-            if folder.escapes:
-                raise folder.escapes[0]
+            encrypted = encryptions(contents, folder=folder.path)
             files = compose_files(folder)
+            refuse_models(files, encrypted, folder=folder.path)
             read = check_references(folder, files)
+            refuse_models(read.models, encrypted, folder=folder.path)
+            contents = resolvable(contents, encrypted, read.variables, folder=folder.path)
         except Problem as problem:
             raise Unreadable.because(problem, Location(folder.path)) from problem
         self.count += 1
@@ -90,17 +119,18 @@ class Resolver:
         home = root / "home"
         home.mkdir(parents=True)
         place.mkdir(parents=True)
-        folder.materialise(place)
+        write_tree(place, contents)
         project = Project(folder=place, files=files)
         try:
             raw = self._compose.resolve(project, home=home, variables=self._variables)
         except Refused as problem:
-            raise Unreadable.because(problem, Location(f"{folder.path}/{files[0]}")) from problem
+            raise Unreadable.because(_refused(problem), Location(f"{folder.path}/{files[0]}")) from problem
         inactive: tuple[str, ...] = ()
-        if has_profiles(folder, read):
+        if has_profiles(folder, read.models):
             every = self._compose.services(project, variables=self._variables)
             inactive = tuple(name for name in every if name not in raw.get("services", {}))
-        return _Reading(raw, folder, files, self._variables, _Paths(root, place, home)).model(inactive)
+        reading = _Reading(raw, folder, files, self._variables, _Paths(root, place, home))
+        return reading.model(inactive, variables=read.variables, encrypted=frozenset(encrypted))
 
 
 class _Paths:
@@ -146,16 +176,21 @@ class _Reading:
         self._folder = folder
         self._files = files
         self._variables = variables
+        self._mounted: dict[str, Use] = {}
 
-    def model(self, inactive: tuple[str, ...]) -> Model:
+    def model(
+        self, inactive: tuple[str, ...], *, variables: frozenset[str], encrypted: frozenset[str]
+    ) -> Model:
+        """`variables` are the files that compose itself reads variables from, `encrypted` files that are."""
         services = self._document.get("services") or {}
+        read = {name: self._service(name, services[name]) for name in sorted(services)}
+        uses = {**dict.fromkeys(variables, Use.READ), **self._mounted}
         return Model(
             project=str(self._document.get("name", "")),
             files=self._files,
-            services=MappingProxyType(
-                {name: self._service(name, services[name]) for name in sorted(services)}
-            ),
+            services=MappingProxyType(read),
             inactive=inactive,
+            encrypted=MappingProxyType({name: uses[name] for name in sorted(uses) if name in encrypted}),
         )
 
     def _service(self, name: str, stated: Mapping[str, Any]) -> Service:
@@ -171,13 +206,15 @@ class _Reading:
             definition = (self._document.get(f"{kind}s") or {}).get(source) or {}
             fields.update(_flat({f"{kind} {source}": _without_content(definition)}))
             if "file" in definition:
-                self._reference(files, str(definition["file"]))
+                self._reference(files, str(definition["file"]), mounted=True)
             if "content" in definition:
                 inline[f"{kind} {source}"] = str(definition["content"])
             if "environment" in definition:
                 inline[f"{kind} {source}"] = self._variables.get(str(definition["environment"]), "")
         for path in _mounted(stated):
-            self._reference(files, path)
+            self._reference(files, path, mounted=True)
+        for path in _built_from(stated):
+            self._reference(files, path, mounted=False)
         self._refuse_outside(name, fields)
         return Service(
             name=name,
@@ -188,11 +225,18 @@ class _Reading:
             built="build" in stated,
         )
 
-    def _reference(self, files: dict[str, str], path: str) -> None:
+    def _reference(self, files: dict[str, str], path: str, *, mounted: bool) -> None:
         """Note the content of `path`, if it is part of the stack; what a container makes itself has none."""
         if path == "." or path.startswith("./"):
-            found = self._folder.below(path.removeprefix("./"))
+            within = path.removeprefix("./")
+            found = self._folder.below(within)
             files.update({name: file.id for name, file in found.items()})
+            if mounted:
+                use = Use.MOUNTED if within in found else Use.WITHIN
+                # What is also mounted by way of its folder has to be a plain file there.
+                self._mounted.update(
+                    {name: use for name in found if self._mounted.get(name) is not Use.WITHIN}
+                )
 
     def _refuse_outside(self, name: str, fields: Mapping[FieldPath, Any]) -> None:
         for path, value in fields.items():
@@ -231,9 +275,22 @@ def _mounted(stated: Mapping[str, Any]) -> Iterator[str]:
     for mount in stated.get("volumes") or []:
         if mount.get("type") == "bind":
             yield str(mount.get("source", ""))
+
+
+def _built_from(stated: Mapping[str, Any]) -> Iterator[str]:
     build = stated.get("build") or {}
     yield from (str(build[key]) for key in ("context", "dockerfile") if key in build)
     yield from (str(context) for context in (build.get("additional_contexts") or {}).values())
+
+
+def _refused(problem: Refused) -> Problem:
+    if not is_ciphertext(problem.message):
+        return problem
+    return Problem(
+        problem.message,
+        hint="this value is encrypted, and compose has to understand it: ports, paths and names of images belong"
+        " into a plain file",
+    )
 
 
 def _without_content(definition: Mapping[str, Any]) -> dict[str, Any]:

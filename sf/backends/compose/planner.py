@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sf.backends.compose.difference import compare
 from sf.backends.compose.model import Unreadable
+from sf.backends.compose.plaintext import in_memory
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
 from sf.backends.compose.stack import required_stacks
 from sf.ci.context import EventKind, Trust
@@ -70,8 +71,12 @@ class Planner:
         ci: CIContext,
         repository: str,
         repairs: bool,
+        at_rest: str,
     ) -> None:
-        """`repairs`: whether what somebody changed on a host is put right, or only reported."""
+        """`repairs`: whether what somebody changed on a host is put right, or only reported.
+
+        `at_rest`: where plaintext of files that containers mount stands on a host.
+        """
         self._base = base
         self._head = head
         self._resolver = resolver
@@ -79,6 +84,7 @@ class Planner:
         self._ci = ci
         self._repository = repository
         self._repairs = repairs
+        self._at_rest = at_rest
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
         self._dependencies: dict[str, tuple[str, ...]] = {}
@@ -174,6 +180,8 @@ class Planner:
         assert unit is not None  # noqa: S101 - the name came from one of the two
         change, objects = self._declared(unit, old, new)
         live = self._live(new, views.get(new.host.name)) if new else None
+        if new:
+            self._tell_of_memory(new, change)
         kind = self._kind(unit, change, live)
         if live is None and change is Change.UNCHANGED:
             live = LiveState(effect=Change.UNKNOWN)
@@ -232,6 +240,17 @@ class Planner:
         if sight.by_hand and not self._repairs:
             self._outlook.reported.add(unit.name)
         return sight.live
+
+    def _tell_of_memory(self, unit: Unit, change: Change) -> None:
+        """Say what is lost when the host starts anew, where that is how plaintext is to be kept."""
+        sight = self._outlook.sights.get(unit.name)
+        if sight and sight.live.effect in _DEPLOYED:
+            encrypted: Mapping[str, str] = sight.encrypted
+        elif change in _DEPLOYED and (model := self._model(unit)):
+            encrypted = model.encrypted
+        else:
+            return
+        self._outlook.findings += in_memory(unit, encrypted, self._at_rest)
 
     def _claim(self, unit: Unit, project: str) -> None:
         """Note whose the name of a project is: two stacks under one name would remove each other's containers."""

@@ -14,12 +14,14 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from sf.backends.compose.ciphertext import places
 from sf.backends.compose.difference import field_name
 from sf.models import Problem, canonical_json, pretty_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sf.backends.compose.ciphertext import Place
     from sf.backends.compose.model import Model, Service
     from sf.backends.compose.tree import Folder
 
@@ -71,6 +73,7 @@ class Record:
 
     ``complete``: it ended well; otherwise ``services`` are those of the last one that did. ``managed``: sha256 by
     path of every file that sf wrote below the project's folder. ``files``: its compose files, in their order.
+    ``encrypted``: the use of each file that was decrypted, and ``at_rest`` where those that are mounted stand.
     """
 
     repository: str
@@ -85,6 +88,13 @@ class Record:
     services: Mapping[str, Deployed] = field(default_factory=dict)
     inactive: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    encrypted: Mapping[str, str] = field(default_factory=dict)
+    at_rest: str = ""
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Where the plaintext of each encrypted file stands."""
+        return places(self.encrypted, self.at_rest)
 
 
 def new_salt() -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sf import documents
+from sf.backends.compose.stack import ENV_FILE
 from sf.models import Location, Problem
 
 if TYPE_CHECKING:
@@ -23,12 +25,21 @@ _ADDRESS: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|^git@|^github\.com/")
 _MOST_FILES: Final = 200
 
 
-def check_references(folder: Folder, files: Sequence[str]) -> frozenset[str]:
-    """Follow what the compose `files` of `folder` read; returns the path of every compose file among it.
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What compose reads to resolve a stack: ``models`` are compose files, ``variables`` those of variables."""
+
+    models: frozenset[str]
+    variables: frozenset[str]
+
+
+def check_references(folder: Folder, files: Sequence[str]) -> Read:
+    """Follow what the compose `files` of `folder` read.
 
     Raises `Problem` for a reference that leads out of the folder, is an address, or holds a variable.
     """
     seen: dict[str, None] = dict.fromkeys(files)
+    variables = {ENV_FILE}
     queue = list(files)
     while queue:
         name = queue.pop()
@@ -37,6 +48,11 @@ def check_references(folder: Folder, files: Sequence[str]) -> frozenset[str]:
             continue
         for key, reference, keys in _references(folder, name):
             target = _inside(folder, name, key, reference, keys)
+            if key == "env_file":
+                variables.add(target)
+            elif key == "include":
+                # Compose looks for variables beside an included file, too.
+                variables.add(posixpath.join(posixpath.dirname(target), ENV_FILE))
             if key in ("include", "extends") and target not in seen:
                 seen[target] = None
                 queue.append(target)
@@ -46,7 +62,7 @@ def check_references(folder: Folder, files: Sequence[str]) -> frozenset[str]:
                 hint="split it",
                 location=Location(folder.path),
             )
-    return frozenset(seen)
+    return Read(frozenset(seen), frozenset(name for name in variables if name in folder))
 
 
 def has_profiles(folder: Folder, files: frozenset[str]) -> bool:

@@ -12,11 +12,12 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sf.backends.compose.ciphertext import Place
 from sf.backends.compose.record import FOLDER
 from sf.models import Location, Problem, pretty_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sf.backends.compose.record import Deployed
     from sf.backends.compose.tree import Folder
@@ -27,8 +28,13 @@ CONTENT_LABEL: Final = "sf.content"
 PRE_HOOK: Final = "pre.sh"
 POST_HOOK: Final = "post.sh"
 HOOKS: Final = (PRE_HOOK, POST_HOOK)
+# The end of a list of files for the memory of a host; alone, there are none.
+NOTHING: Final = b"\n"
 _EXECUTABLE: Final = 0o755
 _PLAIN: Final = 0o644
+_PRIVATE: Final = 0o600
+# Folders below the one that host.sh makes in memory.
+_IN_MEMORY: Final = {Place.MEMORY: "kept", Place.MOMENT: "up"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,32 @@ def desired_files(folder: Folder) -> dict[str, tuple[bytes, int]]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Plaintexts by path: ``files`` go to the disk with their mode, ``memory`` stays in memory there."""
+
+    files: Mapping[str, tuple[bytes, int]]
+    memory: Mapping[str, tuple[bytes, Place]]
+
+    @classmethod
+    def of(cls, plaintexts: Mapping[str, bytes], places: Mapping[str, Place]) -> Opened:
+        """`plaintexts`, each where `places` says."""
+        on_disk = {name for name, place in places.items() if place is Place.DISK}
+        return cls(
+            {name: (data, _PRIVATE) for name, data in plaintexts.items() if name in on_disk},
+            {name: (data, places[name]) for name, data in plaintexts.items() if name not in on_disk},
+        )
+
+    @property
+    def header(self) -> bytes:
+        """The part in memory as the script reads it from its input, behind the variables."""
+        lines = [
+            f"{_octal(data)} {_IN_MEMORY[place]}/".encode() + name.encode("utf-8", "surrogateescape")
+            for name, (data, place) in sorted(self.memory.items())
+        ]
+        return b"".join(line + b"\n" for line in [*lines, b""])
+
+
 def manifest(files: Mapping[str, tuple[bytes, int]]) -> dict[str, str]:
     """What a record says of `files`: sha256 by path."""
     return {name: hashlib.sha256(data).hexdigest() for name, (data, _) in sorted(files.items())}
@@ -104,14 +136,18 @@ def read_digests(answer: bytes, names: Sequence[str]) -> dict[str, Present]:
 
 def refuse_foreign(
     files: Mapping[str, tuple[bytes, int]],
-    managed: Mapping[str, str],
+    linked: Collection[str],
+    managed: Collection[str],
     present: Mapping[str, Present],
     *,
     project: str,
 ) -> None:
-    """Raise `Problem` when a file would replace one that is not `managed` and says something else."""
-    for name, (data, mode) in sorted(files.items()):
-        if name not in managed and name in present and not _is(present[name], data, mode):
+    """Raise `Problem` when a file would replace one that is not `managed` and says something else.
+
+    In the place of `linked` there will be links.
+    """
+    for name in sorted({*files, *linked} - set(managed)):
+        if name in present and (name in linked or not _is(present[name], *files[name])):
             raise Problem(
                 f"{project}/{name} is part of the stack now, and a file that sf did not write is there already",
                 hint="move it away, or commit it as it is there",
@@ -127,13 +163,16 @@ def edited_files(managed: Mapping[str, str], present: Mapping[str, Present]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What goes to a host: the steps from what is `present` there to `files`.
+    """What goes to a host: the steps from what is `present` there to `files` and the files in ``memory``.
 
-    ``managed`` are the files that sf wrote before, ``keep``: what is there becomes the previous release.
+    ``managed`` are the files that sf put there before. With ``keep`` they become the previous release, but for
+    those of ``encrypted``, whose plaintext is there once at most.
     """
 
     files: Mapping[str, tuple[bytes, int]]
-    managed: Mapping[str, str]
+    memory: Collection[str]
+    managed: Collection[str]
+    encrypted: Collection[str]
     present: Mapping[str, Present]
     keep: bool
 
@@ -147,19 +186,18 @@ class Delivery:
 
     @property
     def gone(self) -> list[str]:
-        return sorted(set(self.managed) - set(self.files))
+        return sorted(set(self.managed) - set(self.files) - set(self.memory))
 
     def pack(self, *, record: bytes, content: bytes) -> bytes:
         """The tar that the script takes for a deployment, where `record` is what is true while it lasts."""
-        changed = bool(self.written or self.gone)
         members = {
             "record.json": (record, 0o600),
             "content.json": (content, 0o600),
             "written": (_lines(self.written), 0o600),
             "gone": (_lines(self.gone), 0o600),
-            "managed": (_lines(sorted(self.managed)), 0o600),
-            "all": (_lines(sorted({*self.managed, *self.files})), 0o600),
-            **({"keep": (b"", 0o600)} if self.keep and changed else {}),
+            "managed": (_lines(sorted(set(self.managed) - set(self.encrypted))), 0o600),
+            "all": (_lines(sorted({*self.managed, *self.files, *self.memory})), 0o600),
+            **({"keep": (b"", 0o600)} if self.keep else {}),
             **{f"files/{name}": self.files[name] for name in self.written},
         }
         return pack(members)
@@ -179,10 +217,15 @@ def pack(members: Mapping[str, tuple[bytes, int]]) -> bytes:
 def variables_header(variables: Mapping[str, str]) -> bytes:
     """`variables` as the script reads them from its input, where no list of processes shows them."""
     lines = [
-        f"{name}=" + "".join(f"\\0{byte:03o}" for byte in value.encode("utf-8", "surrogateescape"))
+        f"{name}={_octal(value.encode('utf-8', 'surrogateescape'))}"
         for name, value in sorted(variables.items())
     ]
     return "".join(f"{line}\n" for line in [*lines, ""]).encode()
+
+
+def _octal(data: bytes) -> str:
+    """As `printf %b` of any shell takes it."""
+    return "".join(f"\\0{byte:03o}" for byte in data)
 
 
 def _is(present: Present, data: bytes, mode: int) -> bool:

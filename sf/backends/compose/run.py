@@ -8,15 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sf.backends.compose.deploy import Deployment, Origin, Patience
+from sf.backends.compose.attempt import Patience
+from sf.backends.compose.deploy import Deployment, Origin
 from sf.backends.compose.fleet import Fleet
 from sf.backends.compose.hosts import LocalMachine, SshMachine
+from sf.backends.compose.kept import KeptModels
 from sf.backends.compose.masking import Masking
 from sf.backends.compose.model import Resolver
+from sf.backends.compose.plaintext import Plaintexts
 from sf.backends.compose.planner import PULL_REQUEST, Outlook, Planner
 from sf.backends.compose.side import Reader, Side
+from sf.cache import Cache, cache_folder
 from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.comparison import resolve_comparison
+from sf.ci.context import Provider
 from sf.ci.values import repository_identity
 from sf.models import (
     ActionKind,
@@ -35,6 +40,7 @@ from sf.tools import ansible, ssh
 from sf.tools.compose import Compose
 from sf.tools.docker import Engine, engine_socket
 from sf.tools.git import Git
+from sf.tools.sops import Sops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +68,9 @@ class Run:
             context.redactor.register(value)
         self._masking = Masking(Fingerprints.from_environ(environ), self._variables)
         self._git = Git(context.launcher, context.repo_root, environ)
-        self._reader = Reader(self._git, self._docker, context)
+        on_laptop = context.ci.provider is Provider.LOCAL
+        self._cache = Cache(cache_folder(environ, on_laptop=on_laptop))
+        self._reader = Reader(self._git, self._docker, context, self._cache)
         private = context.workspace.private / "docker"
         private.mkdir(mode=0o700)
         self._compose = Compose(context.launcher, environ, private)
@@ -70,6 +78,7 @@ class Run:
             self._connect,
             stack_dir=Path(self._docker.stack_dir),
             variables=self._variables,
+            at_rest=self._docker.secrets.at_rest,
             concurrency=self._docker.concurrency,
         )
         self._telling = threading.Lock()
@@ -127,6 +136,7 @@ class Run:
             ci=self._context.ci,
             repository=self._repository,
             repairs=self._docker.drift.tier2_action == "reconcile",
+            at_rest=self._docker.secrets.at_rest,
         )
         outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
         self._outlook = outlook
@@ -158,6 +168,8 @@ class Run:
             origin=Origin(repository=self._repository, commit=plan.commit, owner=self._owner(plan.commit)),
             patience=Patience(wait=int(deadlines.action), hook=int(deadlines.hook), lock=int(deadlines.lock)),
             redactor=self._context.redactor,
+            plaintexts=Plaintexts(self._sops),
+            look_back=lambda record: self._reader.folder(record.commit, record.stack),
         )
         hosts: dict[str, list[PlannedAction]] = {}
         for action in sorted(plan.actions, key=lambda one: one.order):
@@ -171,7 +183,9 @@ class Run:
         )
 
     def close(self) -> None:
+        """Let go of the hosts, and keep the cache within its bounds."""
         self._fleet.close()
+        self._cache.prune()
 
     def trust(self, names: Sequence[str]) -> str:
         """Lines of known_hosts(5) with the keys that the hosts of these names (none: all) show now.
@@ -212,6 +226,13 @@ class Run:
         )
 
     @cached_property
+    def _sops(self) -> Sops:
+        context = self._context
+        private = context.workspace.private / "sops"
+        private.mkdir(mode=0o700)
+        return Sops(context.launcher, context.environ, context.redactor, private)
+
+    @cached_property
     def _known_hosts(self) -> str:
         """Lines of known_hosts(5). Raises `Problem` when the file that is named is not there."""
         named = self._docker.ssh.known_hosts
@@ -243,7 +264,8 @@ class Run:
     def resolver(self) -> Resolver:
         scratch = self._context.workspace.scratch / "models"
         scratch.mkdir(mode=0o700)
-        return Resolver(self._compose, scratch, self._variables)
+        kept = KeptModels(self._cache, self._version, self._variables)
+        return Resolver(self._compose, scratch, self._variables, kept)
 
     @property
     def _repository(self) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sf.backends.compose.inventory import Host
     from sf.backends.compose.stack import Stack
     from sf.backends.compose.tree import Folder
+    from sf.cache import Cache
     from sf.config import DockerConfig
     from sf.runtime.context import RuntimeContext
     from sf.tools.git import Git
@@ -50,10 +51,11 @@ class Side:
 class Reader:
     """Reads sides. Equal inventories are read once."""
 
-    def __init__(self, git: Git, config: DockerConfig, context: RuntimeContext) -> None:
+    def __init__(self, git: Git, config: DockerConfig, context: RuntimeContext, cache: Cache) -> None:
         self._git = git
         self._config = config
         self._context = context
+        self._cache = cache
         self._inventories: dict[str, Inventory] = {}
 
     def read(self, treeish: str) -> Side:
@@ -99,6 +101,12 @@ class Reader:
             )
             return Side(treeish=treeish, findings=(finding,))
 
+    def folder(self, commit: str, path: str) -> Folder:
+        """The folder at `path` as of an earlier `commit`. Raises `Problem` when git does not have it any more."""
+        if not self._git.has_commit(commit):
+            self._git.fetch_commit(commit)
+        return Tree(self._git.ls_tree(commit), self._git.read_blobs).folder(path)
+
     def file(self, treeish: str, path: str) -> bytes | None:
         """The content of the plain file at `path` in the tree `treeish`; None when there is none."""
         tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
@@ -121,6 +129,7 @@ class Reader:
                 environ=self._context.environ,
                 scratch=scratch,
                 private=private,
+                cache=self._cache,
             )
         return self._inventories[source.identity]
 

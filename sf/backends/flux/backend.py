@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sf.backends.flux.connection import Connection, connect
 from sf.backends.flux.impact import compare
 from sf.backends.flux.observation import observe
 from sf.backends.flux.preview import Side, preview
+from sf.backends.flux.reconcile import Reconciliation
 from sf.backends.flux.repository import Repository
+from sf.backends.flux.selection import select_all, select_only
 from sf.changes.masking import Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.ci.context import EventKind
-from sf.models import Finding, LifecyclePlan, Problem, Severity
+from sf.models import ActionKind, Finding, LifecyclePlan, Problem, Severity
 from sf.runtime.capability import Capability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sf.backends.flux.graph import Entry, Graph, Start
     from sf.backends.flux.impact import Impact
@@ -31,11 +34,22 @@ class FluxBackend:
     """Plans what a change does to the Kustomizations of one cluster."""
 
     name = "flux"
-    capabilities = frozenset({Capability.DRY_RUN, Capability.IMPACT_ANALYSIS})
+    capabilities = frozenset(
+        {
+            Capability.RECONCILE,
+            Capability.DRY_RUN,
+            Capability.IMPACT_ANALYSIS,
+            Capability.CLUSTER_AUTH,
+            Capability.PLAN_EXECUTE,
+            Capability.STRUCTURED_PROGRESS,
+        }
+    )
 
     def __init__(self) -> None:
         self._repository: Repository | None = None
         self._comparison: Comparison | None = None
+        self._config: Config | None = None
+        self._select: Callable[[Impact], Impact] = lambda impact: impact
         self._connection = Connection()
 
     def validate(self, config: Config, context: RuntimeContext) -> None:
@@ -45,47 +59,56 @@ class FluxBackend:
         self._comparison = resolve_comparison(
             repository.git, context.ci, base=context.base, head=context.head
         )
+        self._repository, self._config = repository, config
+        if context.only:
+            self._select = lambda impact: select_only(impact, context.only)
+        elif context.everything:
+            self._select = select_all
         self._connection = connect(config, context)
-        self._repository = repository
 
     def prepare(self, config: Config, context: RuntimeContext) -> None:
-        """Nothing: what planning needs is made when it is needed."""
+        """Before executing, see that the cluster allows what the change needs."""
+        if not context.dry_run:
+            cluster, user = self._connection.required
+            impact = self._compared.impact
+            names = [
+                name
+                for name in impact.affected
+                if name not in impact.shown and not impact.after[name].suspended
+            ]
+            cluster.require(Reconciliation(impact, names, config).rights, user)
 
     def plan(self, config: Config, context: RuntimeContext) -> LifecyclePlan:
         """What the compared change does."""
         repository, comparison = self._ready
-        after = repository.graph(comparison.head_tree)
-        before = (
-            after if comparison.base_tree == comparison.head_tree else repository.graph(comparison.base_tree)
-        )
-        start = repository.start(after)
-        new = after.entry(start)
-        old = new if before is after else _same_cluster(repository, before, start)
-        impact = compare(start.path, old, new)
+        compared = self._compared
+        impact, new, connection = compared.impact, compared.new, self._connection
         fingerprints = Fingerprints.from_environ(context.environ)
         shown = preview(
             impact,
-            Side(graph=before, nodes=impact.before),
-            Side(graph=after, nodes=impact.after),
+            Side(graph=compared.before, nodes=impact.before),
+            Side(graph=compared.after, nodes=impact.after),
             repository,
             fingerprints,
             # Without a change it is all about what is running.
-            everything=before is after and self._connection.cluster is not None,
+            everything=compared.before is compared.after and connection.cluster is not None,
         )
         seen = observe(
-            self._connection,
+            connection,
             shown,
             impact,
             comparison,
             git=repository.git,
-            merged=before is after or context.ci.on_default_branch or context.ci.event is EventKind.TAG,
+            merged=compared.before is compared.after
+            or context.ci.on_default_branch
+            or context.ci.event is EventKind.TAG,
             fingerprints=fingerprints if config.gitops.drift else None,
         )
         return LifecyclePlan(
             mode=config.mode,
             backend=self.name,
             dry_run=context.dry_run,
-            target=start.path,
+            target=impact.path,
             repository=context.ci.repository,
             commit=comparison.head,
             base=comparison.base or "",
@@ -95,20 +118,32 @@ class FluxBackend:
             actions=seen.actions,
             # What the walk and the preview both come upon is said once.
             findings=tuple(
-                dict.fromkeys((*_judged(new, old), *shown.findings, *seen.findings, *_dirty(comparison)))
+                dict.fromkeys(
+                    (*_judged(new, compared.old), *shown.findings, *seen.findings, *_dirty(comparison))
+                )
             ),
             unknown=(*shown.unknown, *seen.unknown),
             notes={
                 "compared": comparison.reason,
                 "kustomizations": str(len(new.nodes)),
-                **self._connection.notes,
+                **connection.notes,
+                **_selected(context),
             },
             fingerprint_key=fingerprints.key_id,
         )
 
-    def execute(self, plan: LifecyclePlan, context: RuntimeContext) -> LifecycleResult:  # noqa: ARG002
-        """Not among the capabilities, so the lifecycle never asks for it."""
-        raise Problem("the flux backend plans only", hint="run `sf plan`")
+    def execute(self, plan: LifecyclePlan, context: RuntimeContext) -> LifecycleResult:
+        """Have Flux reconcile what the plan says is to be reconciled, and see it there."""
+        repository, _ = self._ready
+        if self._config is None:
+            raise Problem("the flux backend was asked to execute before it was asked to validate")
+        cluster, user = self._connection.required
+        names = [action.name for action in plan.actions if action.action is ActionKind.RECONCILE]
+        reconciliation = Reconciliation(
+            self._compared.impact, names, self._config, force=context.everything or bool(context.only)
+        )
+        cluster.require(reconciliation.rights, user)
+        return reconciliation.run(plan, cluster, repository.git, context)
 
     def cleanup(self, context: RuntimeContext) -> None:  # noqa: ARG002
         """Keep the cache within its bounds; the workspace goes as a whole."""
@@ -120,6 +155,19 @@ class FluxBackend:
         """How many times kustomize ran: what benchmarks count."""
         return self._repository.renderer.builds if self._repository else 0
 
+    @cached_property
+    def _compared(self) -> _Compared:
+        repository, comparison = self._ready
+        after = repository.graph(comparison.head_tree)
+        before = (
+            after if comparison.base_tree == comparison.head_tree else repository.graph(comparison.base_tree)
+        )
+        start = repository.start(after)
+        new = after.entry(start)
+        old = new if before is after else _same_cluster(repository, before, start)
+        impact = self._select(compare(start.path, old, new))
+        return _Compared(before=before, after=after, old=old, new=new, impact=impact)
+
     @property
     def _ready(self) -> tuple[Repository, Comparison]:
         if self._repository is None or self._comparison is None:
@@ -127,10 +175,28 @@ class FluxBackend:
         return self._repository, self._comparison
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """The cluster in both states, and what differs. ``old`` is None when it did not exist yet."""
+
+    before: Graph
+    after: Graph
+    old: Entry | None
+    new: Entry
+    impact: Impact
+
+
 def _same_cluster(repository: Repository, before: Graph, start: Start) -> Entry | None:
     """The cluster of `start` in the older state; None when it did not exist yet."""
     found = next((other for other in repository.starts_before(before) if other.path == start.path), None)
     return before.entry(found) if found else None
+
+
+def _selected(context: RuntimeContext) -> dict[str, str]:
+    """What the run was told to be for."""
+    if context.only:
+        return {"selected": f"only {', '.join(context.only)}"}
+    return {"selected": "everything"} if context.everything else {}
 
 
 def _contents(impact: Impact) -> dict[str, str]:

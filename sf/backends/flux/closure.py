@@ -19,6 +19,7 @@ from sf.models import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.tree import Tree
 
 # How each field of a kustomization names files (sigs.k8s.io/kustomize/api/types, Kustomization). Fields that are
@@ -100,7 +101,8 @@ class Closure:
 
     ``files`` maps every path to its object id; ``kustomizations`` are those of them that kustomize loads as such.
     ``missing`` are paths that stand for nothing: something would change if they appeared. ``remote`` pairs a
-    file with an address it wants to load. ``escapes`` are names that lead out of the source. ``unreadable`` files
+    file with an address it wants to load and that is not at hand, for one of ``reasons`` by address; what is, is
+    in ``fetched`` by the same pairs. ``escapes`` are names that lead out of the source. ``unreadable`` files
     and ``unchecked`` kustomizations, which change the configuration of plugins, may name files not listed here.
     """
 
@@ -112,13 +114,47 @@ class Closure:
     escapes: frozenset[str]
     unreadable: frozenset[str] = frozenset()
     unchecked: frozenset[str] = frozenset()
+    fetched: Mapping[tuple[str, str], RemoteFile | RemoteFolder] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        """sha256 (hex) over every path with its object id, and over what is missing."""
+        """sha256 (hex) over every path with its object id, over what is missing, and over what was fetched."""
         lines = [f"{path}\0{oid}" for path, oid in sorted(self.files.items())]
         lines += [f"{path}\0missing" for path in sorted(self.missing)]
+        lines += [
+            f"{file}\0{address}\0{content.fingerprint}"
+            for (file, address), content in sorted(self.fetched.items())
+        ]
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def foreign(self) -> Iterator[RemoteFolder]:
+        """Every folder of another repository that the build reads, those that such folders name included."""
+        for content in self.fetched.values():
+            if isinstance(content, RemoteFolder):
+                yield content
+                yield from content.closure.foreign
+
+
+class RemoteFile(NamedTuple):
+    """A file from the web; ``fingerprint`` is the sha256 (hex) of its ``data``."""
+
+    fingerprint: str
+    name: str
+    data: bytes
+
+
+class RemoteFolder(NamedTuple):
+    """A folder of another repository, which ``origin`` (``address@commit``) names, with what its build reads."""
+
+    origin: str
+    path: str
+    closure: Closure
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.origin}\0{self.path}\0{self.closure.hash}"
 
 
 class Contents(NamedTuple):
@@ -148,9 +184,16 @@ class Names:
 class Closures:
     """The closures of one tree. Folders that several builds share are looked at once."""
 
-    def __init__(self, tree: Tree, names: Names) -> None:
+    def __init__(
+        self, tree: Tree, names: Names, remotes: Remotes | None = None, *, is_contained: bool = False
+    ) -> None:
+        """`remotes` fetches what is named by address, if given. `is_contained`: files have to be below the folder
+        that names them, as kustomize wants it in what it cloned.
+        """
         self.tree = tree
         self._names = names
+        self._remotes = remotes
+        self._is_contained = is_contained
         self._steps: dict[str, _Step] = {}
 
     def explore(self, roots: Iterable[tuple[str, Iterable[str]]]) -> None:
@@ -175,16 +218,26 @@ class Closures:
             step = self._step(folder)
             total.add(step)
             waiting.extend(step.folders)
+        found = {pair: self._found(pair[0], pair[1], total) for pair in sorted(total.remote)}
         return Closure(
             tree=self.tree,
+            fetched={pair: content for pair, content in found.items() if not isinstance(content, str)},
+            reasons={address: why for (_, address), why in found.items() if isinstance(why, str)},
             files={name: oid for name in total.files if (oid := self.tree.oid(name)) is not None},
             kustomizations=frozenset(total.kustomizations),
             missing=frozenset(total.missing),
-            remote=frozenset(total.remote),
+            remote=frozenset(pair for pair, content in found.items() if isinstance(content, str)),
             escapes=frozenset(total.escapes),
             unreadable=frozenset(total.unreadable),
             unchecked=frozenset(total.unchecked),
         )
+
+    def _found(self, file: str, address: str, total: _Step) -> RemoteFile | RemoteFolder | str:
+        """What `file` names by `address`, or why that is not at hand."""
+        if self._remotes is None or file not in total.kustomizations or file in total.unchecked:
+            # An address inside the configuration of a plugin cannot be made a path.
+            return ""
+        return self._remotes.find(address)
 
     def _starts(self, path: str, components: Iterable[str]) -> Iterator[str]:
         yield path
@@ -232,7 +285,7 @@ class Closures:
         tree = self.tree
         path = None if is_on_the_web(name.text) else self._inside(folder, name.text)
         if path is not None and tree.oid(path) is not None:
-            step.files.add(path)
+            (step.files if self._may_read(folder, path) else step.escapes).add(path)
             if name.plugin:
                 self._add_configuration(folder, path, step)
         elif is_remote(name.text):
@@ -249,6 +302,9 @@ class Closures:
             step.missing.add(path)
         elif name.certain:
             step.escapes.add(name.text)
+
+    def _may_read(self, folder: str, path: str) -> bool:
+        return not (self._is_contained and folder) or path.startswith(f"{folder}/")
 
     def _inside(self, folder: str, name: str) -> str | None:
         try:

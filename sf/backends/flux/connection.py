@@ -28,6 +28,13 @@ class Connection:
     lacking: str = ""
     notes: Mapping[str, str] = NOTHING
 
+    @property
+    def required(self) -> tuple[Cluster, User]:
+        """The cluster and who we are there. Raises `Problem` without one."""
+        if self.cluster is None or self.user is None:
+            raise Problem(f"there is no cluster to work with: {self.lacking or _UNSET}")
+        return self.cluster, self.user
+
 
 def connect(config: Config, context: RuntimeContext) -> Connection:
     """The cluster of this run, proven to answer and to know us.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.flux.closure import Closures
+from sf.backends.flux.foreign import needs
 from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
 from sf.backends.flux.kustomization import (
     GROUP,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sf.backends.flux.closure import Names
+    from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.render import Renderer
     from sf.backends.flux.tree import Tree
     from sf.models import Location
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
-_SOURCE_GROUP: Final = "source.toolkit.fluxcd.io/v"
+SOURCE_API_VERSION: Final = "source.toolkit.fluxcd.io/v"
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 # The fields of a kustomization that make other names out of those in its files.
 _AFFIXES: Final = ("namePrefix", "nameSuffix")
@@ -84,11 +86,14 @@ class Graph:
         names: Names,
         mentions: Mentions,
         is_this_repository: Callable[[str], bool],
+        *,
+        remotes: Remotes | None = None,
     ) -> None:
         """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
+        self._remotes = remotes
         self.whole_tree = tree
         self._names = names
-        self._ignore_files = ignore_files(tree)
+        self.ignore_files = ignore_files(tree)
         self._seen: dict[str, Closures] = {}
         self.closures = self.seen_by("")
         self.tree = self.closures.tree
@@ -99,8 +104,9 @@ class Graph:
     def seen_by(self, spec_ignore: str) -> Closures:
         """The closures of the files that a source with this ``spec.ignore`` has in its artifact."""
         if spec_ignore not in self._seen:
-            ignored = Ignored(self._ignore_files, spec_ignore)
-            self._seen[spec_ignore] = Closures(self.whole_tree.without(ignored, ignored.folder), self._names)
+            ignored = Ignored(self.ignore_files.contents, spec_ignore)
+            seen = self.whole_tree.without(ignored, ignored.folder)
+            self._seen[spec_ignore] = Closures(seen, self._names, self._remotes)
         return self._seen[spec_ignore]
 
     def entry(self, start: Start) -> Entry:
@@ -145,6 +151,7 @@ class _Walk:
         self._start = start
         self._entry = Entry(path=start.path)
         self._own_sources = {start.source} if start.source else set()
+        self._itself = ""
         self._objects: dict[ObjectKey, dict[str, Any]] = {}
         self._rendered: set[str] = set()
         self._assumed: set[ObjectKey] = set()
@@ -163,7 +170,9 @@ class _Walk:
             self._rendered, self._assumed, self._undefined_sources = set(), set(), {}
             self._walk(closures)
         self._check()
+        self._check_source()
         self._name_included()
+        self._name_lacking()
         return self._entry
 
     def _walk(self, closures: Closures) -> None:
@@ -218,6 +227,7 @@ class _Walk:
             self._report(rendering, self._start.path)
             return self._new(found)
         self._own_sources.add(itself.source)
+        self._itself = itself.id
         return [self._in_its_own_words(itself)]
 
     def _in_its_own_words(self, root: Kustomization) -> Kustomization:
@@ -235,7 +245,11 @@ class _Walk:
     def _children(self, nodes: list[Kustomization]) -> list[Kustomization]:
         """What the builds of `nodes` bring to light. Only those are built that can bring anything."""
         flux_files = self._graph.mentions(self._tree, API_VERSION)
-        parents = [node for node in nodes if node.closure and not flux_files.isdisjoint(node.closure.files)]
+        parents = [
+            node
+            for node in nodes
+            if node.closure and (node.closure.fetched or not flux_files.isdisjoint(node.closure.files))
+        ]
         renderings = self._graph.render_all(parents)
         for node, rendering in zip(parents, renderings, strict=True):
             self._rendered.add(node.id)
@@ -403,7 +417,9 @@ class _Walk:
         candidates = [
             node
             for node in self._entry.nodes.values()
-            if node.id not in self._rendered and node.closure and not files.isdisjoint(node.closure.files)
+            if node.id not in self._rendered
+            and node.closure
+            and (node.closure.fetched or not files.isdisjoint(node.closure.files))
         ]
         for node, rendering in zip(candidates, self._graph.render_all(candidates), strict=True):
             self._rendered.add(node.id)
@@ -415,7 +431,7 @@ class _Walk:
         if kind in _VARIABLE_SOURCES:
             # Its name may also be put together.
             return named.union(*(self._graph.mentions(self._tree, field) for field in _AFFIXES))
-        return named & self._graph.mentions(self._tree, _SOURCE_GROUP)
+        return named & self._graph.mentions(self._tree, SOURCE_API_VERSION)
 
     def _remember(self, rendering: Rendering) -> None:
         for item in rendering.objects:
@@ -480,6 +496,31 @@ class _Walk:
                 f"{', '.join(group)} wait for each other and will never be reconciled",
                 group[0],
             )
+
+    def _check_source(self) -> None:
+        """What source-controller cannot read, or is told to leave out although it should not."""
+        for why in self._graph.ignore_files.broken:
+            self._find(
+                "broken-ignore", Severity.ERROR, f"{why}; Flux makes no artifact of the repository", ""
+            )
+        if self._itself and self._itself not in self._entry.nodes:
+            self._find(
+                "self-ignored",
+                Severity.WARNING,
+                f"spec.ignore of its source hides the file that defines {self._itself} itself: Flux no longer "
+                "manages it and, where it did so before, deletes it with all that it made",
+                self._itself,
+                hint="take the file back with a later pattern in spec.ignore",
+            )
+        self._entry.unknown += [
+            f"{why}: what it makes Flux leave out is not known" for why in self._graph.ignore_files.unknown
+        ]
+
+    def _name_lacking(self) -> None:
+        """Say what was not at hand for the builds that nobody had to run: it could hold further Kustomizations."""
+        for node in self._entry.nodes.values():
+            if node.closure and node.id not in self._rendered:
+                self._entry.unknown += [f"{node.id}: {sentence}" for sentence in needs(node.closure)]
 
     def _name_included(self) -> None:
         """Say where files of other sources lie among those that were looked at."""

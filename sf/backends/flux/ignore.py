@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sf.backends.flux.tree import Escape
+from sf.models import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -36,6 +39,7 @@ _DEFAULTS: Final = (
 _LONGEST_LINE: Final = 65535
 _MAGIC: Final = frozenset("*?[\\")
 _NONE: Final = -1
+_GIT: Final = ".git"
 
 
 class Ignored:
@@ -87,11 +91,43 @@ class Ignored:
         return known
 
 
-def ignore_files(tree: Tree) -> dict[str, str]:
-    """The contents of the ``.sourceignore`` files of `tree`, by folder, as `Ignored` takes them."""
-    found = [path for path in tree.oids if path.rpartition("/")[2] == IGNORE_FILE]
-    tree.blobs.fetch(tree.oids[path] for path in found)
-    return {path.rpartition("/")[0]: tree.read(path).decode("utf-8", "surrogateescape") for path in found}
+class IgnoreFiles(NamedTuple):
+    """The ``.sourceignore`` files of a tree.
+
+    ``contents`` by folder, as `Ignored` takes them. ``broken``: why source-controller cannot read one, so that it
+    makes no artifact at all. ``unknown``: why the patterns in one are not known here.
+    """
+
+    contents: dict[str, str]
+    broken: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def ignore_files(tree: Tree) -> IgnoreFiles:
+    """Every ``.sourceignore`` of `tree`. source-controller opens it, and so follows it where it is a link."""
+    found = {path: path for path in tree.oids if path.rpartition("/")[2] == IGNORE_FILE}
+    broken, unknown = [], []
+    for link in sorted(path for path in tree.links if path.rpartition("/")[2] == IGNORE_FILE):
+        try:
+            target = tree.target(link)
+        except Escape as escape:
+            unknown.append(escape.message)
+        except Problem as problem:
+            broken.append(problem.message)
+        else:
+            # One that leads to a folder or to nothing counts as empty.
+            if target is None:
+                continue
+            if target.split("/")[0] == _GIT:
+                unknown.append(f"the symbolic link {link} leads to git's own files")
+            elif tree.oid(target) is not None:
+                found[link] = target
+    tree.blobs.fetch(tree.oids[target] for target in found.values())
+    contents = {
+        path.rpartition("/")[0]: tree.read(target).decode("utf-8", "surrogateescape")
+        for path, target in found.items()
+    }
+    return IgnoreFiles(contents, tuple(broken), tuple(unknown))
 
 
 class _Step(NamedTuple):

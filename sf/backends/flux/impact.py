@@ -22,6 +22,7 @@ class Impact:
 
     ``direct``: the spec, the closure or the variables differ; ``added`` ones are in it, ``removed`` ones are not.
     ``affected``: those and everything that waits for one of them. ``order`` holds ``affected`` in waves.
+    ``shown``: of the affected, those that are only to be seen.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Impact:
     direct: tuple[str, ...]
     affected: tuple[str, ...]
     order: tuple[tuple[str, ...], ...]
+    shown: frozenset[str] = frozenset()
 
 
 def compare(path: str, before: Entry | None, after: Entry | None) -> Impact:

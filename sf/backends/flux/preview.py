@@ -105,7 +105,9 @@ class _Previewer:
             name=node.id,
             description=_description(node),
             order=order,
-            action=ActionKind.NONE if node.suspended else ActionKind.RECONCILE,
+            action=ActionKind.NONE
+            if node.suspended or node.id in self._impact.shown
+            else ActionKind.RECONCILE,
             metadata=_metadata(node),
             depends_on=tuple(dependency.id for dependency in node.depends_on),
         )

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
 from sf.backends.flux.fields import decoded
-from sf.backends.flux.remote import is_remote
+from sf.backends.flux.foreign import home, localised, needs, root, tells_origins, web_files
+from sf.backends.flux.remote import is_remote, shown
 from sf.backends.flux.substitute import Beyond, expand
 from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
 from sf.cache import Cache
@@ -139,9 +140,10 @@ class Renderer:
         }
         return hashlib.sha256(canonical_json(inputs)).hexdigest()
 
-    def _run(self, build: Build, root: Path) -> Rendering:
+    def _run(self, build: Build, folder: Path) -> Rendering:
         closure = build.closure
-        unknown = [f"needs {address}, named in {file}" for file, address in sorted(closure.remote)]
+        unknown = needs(closure)
+        lacks = bool(unknown)
         unknown += [
             f"the plugins that {file} configures are not followed" for file in sorted(closure.unchecked)
         ]
@@ -149,19 +151,21 @@ class Renderer:
             return Rendering(unknown=tuple(unknown), withheld=True)
         try:
             files = dict(_files(build))
-            root.mkdir(parents=True, exist_ok=True)
-            write_tree(root, files)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_tree(folder, files)
             with self._lock:
                 self.builds += 1
-            built = self._kustomize.build(root, build.path)
+            built = self._kustomize.build(folder, _in(home(closure), build.path))
             objects = tuple(self._finished(built, build))
         except (Beyond, ProgramMissing) as beyond:
             return Rendering(unknown=(*unknown, beyond.message), withheld=True)
         except Problem as problem:
-            if closure.remote:
+            if lacks:
                 # What is left out here may be what it fails for.
                 return Rendering(unknown=(*unknown, problem.message), withheld=True)
             return Rendering(error=_explained(problem, build))
+        if closure.fetched and tells_origins(closure, kustomization(build.tree, build.path, build.spec)):
+            unknown.append("where its objects come from, which buildMetadata has them say")
         if build.variables and build.variables.undefined:
             names = ", ".join(sorted(build.variables.undefined))
             unknown.append(f"the values of {names} are only in the cluster")
@@ -271,7 +275,7 @@ def _patch(patch: Mapping[str, Any]) -> dict[str, Any]:
 def _components(tree: Tree, path: str, spec: Mapping[str, Any]) -> Iterator[str]:
     for component in _entries(spec, "components", str):
         if component.startswith("/") or is_remote(component):
-            raise Problem(f"the component {component!r} is not a local, relative path")
+            raise Problem(f"the component {shown(component)!r} is not a local, relative path")
         try:
             there = tree.join(path, component)
         except Escape:
@@ -305,23 +309,35 @@ def _merge_images(merged: dict[str, Any], images: list[Mapping[str, Any]]) -> No
 
 
 def _files(build: Build) -> Iterator[tuple[str, bytes]]:
-    """What has to lie on disk for the build: the closure, the merged kustomization, nothing from the network."""
+    """What has to lie on disk for the build: the closure, the merged kustomization, what was fetched for it."""
     tree, closure = build.tree, build.closure
+    for part in (closure, *(folder.closure for folder in closure.foreign)):
+        _require_whole(part)
+    own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
+    yield from _placed(closure, home(closure), {own: kustomization(tree, build.path, build.spec)})
+    for folder in closure.foreign:
+        yield from _placed(folder.closure, root(folder), {})
+    yield from web_files(closure)
+
+
+def _require_whole(closure: Closure) -> None:
     if closure.escapes:
         raise Problem(f"{min(closure.escapes)!r} leads out of the source, which Flux refuses to build")
     for file in sorted(closure.unreadable):
-        _require_readable(tree, file)
+        _require_readable(closure.tree, file)
+
+
+def _placed(closure: Closure, base: str, merged: dict[str, dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """The files of `closure` in the folder `base`. Of its kustomizations, those in `merged` are given."""
+    tree = closure.tree
     tree.blobs.fetch(closure.files.values())
     for name, oid in closure.files.items():
         _require_end(name, tree.blobs[oid])
-        yield name, tree.blobs[oid]
-    addresses: dict[str, set[str]] = {}
-    for file, address in closure.remote:
-        addresses.setdefault(file, set()).add(address)
-    for file, remote in addresses.items():
-        yield file, _dumped(_without(_mapping(tree, file), remote))
-    own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
-    yield own, _dumped(_without(kustomization(tree, build.path, build.spec), addresses.get(own, set())))
+        yield _in(base, name), tree.blobs[oid]
+    for file in {*merged, *(file for file, _ in (*closure.remote, *closure.fetched))}:
+        value = localised(merged.get(file) or _mapping(tree, file), file, closure, base)
+        lacking = {address for named_in, address in closure.remote if named_in == file}
+        yield _in(base, file), _dumped(_without(value, lacking))
 
 
 def _require_readable(tree: Tree, file: str) -> NoReturn:
@@ -377,7 +393,7 @@ def _names(value: Any, remote: set[str]) -> bool:
 
 def _explained(problem: Problem, build: Build) -> Problem:
     """`problem`, with a hint where a symbolic link may be its cause."""
-    links = sorted(build.closure.missing & build.tree.links)
+    links = sorted(build.closure.missing & build.tree.links.keys())
     if not links:
         return problem
     return Problem(

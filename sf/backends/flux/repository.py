@@ -7,7 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 from sf.backends.flux.closure import Names
+from sf.backends.flux.fetch import Means, Remotes
 from sf.backends.flux.graph import Graph, Start
+from sf.backends.flux.remote import allowed_bases
 from sf.backends.flux.render import Renderer
 from sf.backends.flux.starts import find_starts, start_at
 from sf.backends.flux.tree import Blobs, Tree
@@ -21,6 +23,7 @@ from sf.tools.kustomize import Kustomize
 
 if TYPE_CHECKING:
     from sf.config import Config
+    from sf.http import Http
     from sf.runtime.context import RuntimeContext
 
 
@@ -38,6 +41,18 @@ class Repository:
             self.kustomize, context.workspace.scratch / "builds", flux.envsubst, self.cache
         )
         self._names = Names()
+        self.remotes = Remotes(
+            allowed_bases(config.gitops, context),
+            self._names,
+            Means(
+                launcher=context.launcher,
+                http=lambda: _http(context),
+                environ=context.environ,
+                scratch=context.workspace.scratch / "bases",
+                cache=self.cache,
+                timeout=config.deadlines.program,
+            ),
+        )
         self._source_root = config.gitops.source_root
         self._path = config.gitops.path
         self._identity = context.ci.repository
@@ -51,6 +66,7 @@ class Repository:
             self._names,
             mentions=lambda _, text: self._files_with(tree, text),
             is_this_repository=self._is_this,
+            remotes=self.remotes,
         )
 
     def start(self, graph: Graph) -> Start:
@@ -117,3 +133,9 @@ class Repository:
     def _is_this(self, url: str) -> bool:
         """Whether a source with this address is the repository itself. Without an address of our own, all are."""
         return not self._identity or repository_identity(url) == self._identity
+
+
+def _http(context: RuntimeContext) -> Http:
+    from sf.http import Http  # noqa: PLC0415 - start-up time, and few repositories name files on the web
+
+    return Http(context.redactor, environ=context.environ)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sf import documents
-from sf.backends.flux.graph import API_VERSION, Start, spec_path
+from sf.backends.flux.graph import API_VERSION, SOURCE_API_VERSION, Start, spec_path
 from sf.backends.flux.kustomization import Kustomization, is_kustomization, kind_of
 from sf.backends.flux.render import Build
 from sf.backends.flux.tree import MANIFEST_SUFFIXES
@@ -61,7 +61,7 @@ def find_starts(graph: Graph) -> list[Start]:
             starts.setdefault(candidate.path, Start(path=candidate.path))
         # Else it is some other repository's, and the path means nothing here.
     for candidate in raw:
-        if candidate.location.path not in built:
+        if candidate.location.path not in built and not _is_hidden(graph, candidate):
             starts.setdefault(candidate.path, candidate.start)
     return [starts[path] for path in sorted(starts)]
 
@@ -101,6 +101,24 @@ def unreached(candidates: Iterable[Candidate], entries: Iterable[Entry]) -> list
         for found in candidates
         if not (found.is_instance or found.location.path in reached or (found.root.id, found.path) in roots)
     ]
+
+
+def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
+    """Whether ``spec.ignore`` of the source that `candidate` names leaves its path out, wherever it is defined."""
+    source = candidate.root.source
+    files = graph.mentions(graph.tree, SOURCE_API_VERSION) & graph.mentions(graph.tree, source.name)
+    ignores = [
+        _at(document.value, "spec", "ignore")
+        for file in sorted(files)
+        if file.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(file) is not None
+        for document in _documents(graph, file)
+        if (_at(document.value, "kind"), _at(document.value, "metadata", "name"))
+        == (source.kind, source.name)
+    ]
+    return bool(ignores) and not any(
+        graph.seen_by(ignore if isinstance(ignore, str) else "").tree.is_folder(candidate.path)
+        for ignore in ignores
+    )
 
 
 def _documents(graph: Graph, file: str) -> Iterator[documents.Document]:

@@ -35,7 +35,7 @@ class State:
     """A Kustomization or a source, read from the JSON of the API."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self._kind = str(document.get("kind", ""))
+        self.kind = str(document.get("kind", ""))
         self.metadata = _mapping(document.get("metadata"))
         self.spec = _mapping(document.get("spec"))
         self._status = _mapping(document.get("status"))
@@ -85,6 +85,21 @@ class State:
         return reconciling.message if reconciling.status == "True" else self.condition("Ready").message
 
     @property
+    def checks_health(self) -> bool:
+        """Kustomization: whether what it attempted is applied, and its objects are or were waited for."""
+        return self.condition("Healthy").status in {"Unknown", "False"}
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """Kustomization: kind, namespace and name of its source."""
+        reference = _mapping(self.spec.get("sourceRef"))
+        return (
+            str(reference.get("kind", "")),
+            str(reference.get("namespace") or self.namespace),
+            str(reference.get("name", "")),
+        )
+
+    @property
     def applied(self) -> str:
         """Kustomization: the revision that was applied last and became healthy."""
         return self._text("lastAppliedRevision")
@@ -92,8 +107,8 @@ class State:
     @property
     def applied_commit(self) -> str:
         """Kustomization: the commit of that revision; empty where it does not say."""
-        source = str(_mapping(self.spec.get("sourceRef")).get("kind", ""))
-        return _commit(source, self.applied, self._text("lastAppliedOriginRevision"))
+        kind, _, _ = self.source
+        return _commit(kind, self.applied, self._text("lastAppliedOriginRevision"))
 
     @property
     def attempted(self) -> str:
@@ -125,7 +140,7 @@ class State:
     def artifact_commit(self) -> str:
         """Source: the commit that its artifact was made of; empty where it does not say."""
         metadata = _mapping(_mapping(self._status.get("artifact")).get("metadata"))
-        return _commit(self._kind, self.artifact, str(metadata.get(_ORIGIN) or ""))
+        return _commit(self.kind, self.artifact, str(metadata.get(_ORIGIN) or ""))
 
     def _text(self, name: str) -> str:
         return str(self._status.get(name) or "")

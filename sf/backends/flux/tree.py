@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KUSTOMIZATION_FILES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MANIFEST_SUFFIXES: Final = (".yaml", ".yml")
 _LINK: Final = "120000"
+# How many symbolic links Linux follows for one path: path_resolution(7).
+_MOST_LINKS: Final = 40
 
 
 class Escape(Problem):
@@ -55,19 +57,20 @@ class Tree:
     """A folder of files, with ``/`` paths relative to it.
 
     Symbolic links are not part of it: Flux packs only files and folders into the archives it builds from
-    (fluxcd/pkg/artifact, Storage.Archive). ``links`` has their paths, to explain why something is missing.
+    (fluxcd/pkg/artifact, Storage.Archive). ``links`` has their paths, to explain why something is missing, and the
+    ids of the objects that say where they lead.
     """
 
     def __init__(self, entries: Iterable[TreeEntry], blobs: Blobs) -> None:
         self.blobs = blobs
-        self.links: set[str] = set()
+        self.links: dict[str, str] = {}
         self._oids: dict[str, str] = {}
         self._folders: set[str] = {""}
         for entry in entries:
             if entry.kind == "tree":
                 self._folders.add(entry.path)
             elif entry.mode == _LINK:
-                self.links.add(entry.path)
+                self.links[entry.path] = entry.oid
             elif entry.kind == "blob":
                 self._oids[entry.path] = entry.oid
 
@@ -82,7 +85,7 @@ class Tree:
             return self
         inner = Tree((), self.blobs)
         inner._oids = {path.removeprefix(f"{root}/"): self._oids[path] for path in self.files_below(root)}
-        inner.links = _below(root, self.links)
+        inner.links = {path: self.links[f"{root}/{path}"] for path in _below(root, self.links)}
         inner._folders |= _below(root, self._folders)
         return inner
 
@@ -93,7 +96,7 @@ class Tree:
         """
         kept = Tree((), self.blobs)
         kept._oids = {path: oid for path, oid in self._oids.items() if not ignored(path)}
-        kept.links = {path for path in self.links if not ignored(path)}
+        kept.links = {path: oid for path, oid in self.links.items() if not ignored(path)}
         kept._folders |= {folder for folder in self._folders if not folder_ignored(folder)}
         kept._folders |= {folder for path in kept._oids for folder in _parents(path)}
         return kept
@@ -118,6 +121,38 @@ class Tree:
     def read(self, path: str) -> bytes:
         """The content of the file at `path`, which must exist."""
         return self.blobs[self._oids[path]]
+
+    def target(self, path: str) -> str | None:
+        """Where `path` leads when symbolic links are followed, as in a checkout. None: surely to nothing.
+
+        Raises `Escape` when that is outside of the tree, `Problem` when the system would refuse to follow it.
+        """
+        followed = 0
+        here: list[str] = []
+        ahead = path.split("/")
+        while ahead:
+            name = ahead.pop(0)
+            if name == "..":
+                if not here:
+                    raise Escape(f"the symbolic link {path} leads out of the repository")
+                here.pop()
+            elif name not in {"", "."}:
+                here.append(name)
+            reached = "/".join(here)
+            if reached in self.links:
+                followed += 1
+                if followed > _MOST_LINKS:
+                    raise Problem(f"the symbolic link {path} leads in a circle")
+                text = self.blobs[self.links[reached]].decode("utf-8", "surrogateescape")
+                if text.startswith("/"):
+                    raise Escape(f"the symbolic link {path} leads out of the repository")
+                here.pop()
+                ahead = [*text.split("/"), *ahead]
+            elif ahead and reached in self._oids:
+                raise Problem(f"the symbolic link {path} leads through {reached}, which is no folder")
+            elif not self.is_folder(reached) and reached.split("/")[0] != ".git" and ahead:
+                return None
+        return "/".join(here)
 
     def kustomization(self, folder: str) -> str | None:
         """The path of the kustomization file of `folder`, or None."""

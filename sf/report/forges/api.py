@@ -1,4 +1,4 @@
-"""What the forges have in common: comments with authors, pages of them, and refusals that need a sentence."""
+"""What the forges have in common: texts with authors, pages of them, and refusals that need a sentence."""
 
 from __future__ import annotations
 
@@ -34,8 +34,19 @@ class Comment:
     body: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """An open issue that this very identity wrote. Numbers grow with time."""
+
+    number: int
+    body: str
+
+
 class Forge(Protocol):
-    """The comments of one repository's pull or merge requests. Every method raises `Problem` if refused."""
+    """What people read of one repository: the comments on its pull or merge requests, and its issues.
+
+    Every method raises `Problem` if refused.
+    """
 
     @property
     def limit(self) -> int:
@@ -55,6 +66,21 @@ class Forge(Protocol):
 
     def change_merged_as(self, commit: str) -> int | None:
         """The number of the pull request that brought `commit` to its branch; None when none did."""
+
+    def changes_at(self, commit: str) -> list[int]:
+        """The numbers of the open pull requests whose source ends with `commit`."""
+
+    def own_issues(self) -> list[Issue]:
+        """The open issues that the identity of the token wrote, in the order of their numbers."""
+
+    def open_issue(self, title: str, body: str) -> None:
+        """Write a new issue."""
+
+    def edit_issue(self, number: int, body: str) -> None:
+        """Replace the text of an issue."""
+
+    def close_issue(self, number: int, remark: str) -> None:
+        """Say `remark` below an issue and close it."""
 
 
 class Account(BaseModel):

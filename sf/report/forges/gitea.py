@@ -1,4 +1,4 @@
-"""Comments on Gitea and Forgejo, whose interface is GitHub's with another size of pages.
+"""Comments and issues on Gitea and Forgejo, whose interface is GitHub's with another size of pages.
 
 Source: the instance's own description at /api/swagger.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from sf.ci.context import Provider
 from sf.models import Problem
 from sf.report.comment import GITHUB_LIMIT
-from sf.report.forges.api import Account, Api, Comment, Refused
+from sf.report.forges.api import Account, Api, Comment, Issue, Refused
 from sf.report.forges.repository import name_of
 
 if TYPE_CHECKING:
@@ -32,13 +32,27 @@ class _Comment(BaseModel):
     user: Account | None = None
 
 
+class _Branch(BaseModel):
+    sha: str
+
+
 class _PullRequest(BaseModel):
     number: int
     merged: bool = False
+    head: _Branch | None = None
+
+
+class _Issue(BaseModel):
+    number: int
+    body: str | None = None
+    user: Account | None = None
+    pull_request: object = None
 
 
 _COMMENTS: Final = TypeAdapter(list[_Comment])
 _PULL_REQUEST: Final = TypeAdapter(_PullRequest)
+_PULL_REQUESTS: Final = TypeAdapter(list[_PullRequest])
+_ISSUES: Final = TypeAdapter(list[_Issue])
 _ACCOUNT: Final = TypeAdapter(Account)
 
 
@@ -63,7 +77,7 @@ def connect(ci: CIContext, environ: Mapping[str, str], http: Http, patience: flo
 
 
 class Gitea:
-    """The comments of one repository."""
+    """The comments and issues of one repository."""
 
     limit: Final = GITHUB_LIMIT
 
@@ -101,6 +115,32 @@ class Gitea:
                 return None
             raise
         return pull.number if pull.merged else None
+
+    def changes_at(self, commit: str) -> list[int]:
+        pages = self._api.pages(f"{self._repository}/pulls?state=open", "limit=50", _PULL_REQUESTS)
+        found = {pull.number for page in pages for pull in page if pull.head and pull.head.sha == commit}
+        return sorted(found)
+
+    def own_issues(self) -> list[Issue]:
+        self._login = self._login or self._who_we_are()
+        path = f"{self._repository}/issues?state=open&type=issues"
+        found = {
+            issue.number: Issue(number=issue.number, body=issue.body or "")
+            for page in self._api.pages(path, "limit=50", _ISSUES)
+            for issue in page
+            if issue.user and issue.pull_request is None and issue.user.login == self._login
+        }
+        return [found[number] for number in sorted(found)]
+
+    def open_issue(self, title: str, body: str) -> None:
+        self._api.send("POST", f"{self._repository}/issues", {"title": title, "body": body})
+
+    def edit_issue(self, number: int, body: str) -> None:
+        self._api.send("PATCH", f"{self._repository}/issues/{number}", {"body": body})
+
+    def close_issue(self, number: int, remark: str) -> None:
+        self.create(number, remark)
+        self._api.send("PATCH", f"{self._repository}/issues/{number}", {"state": "closed"})
 
     def _who_we_are(self) -> str:
         try:

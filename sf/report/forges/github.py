@@ -1,7 +1,7 @@
-"""Comments on GitHub and GitHub Enterprise Server.
+"""Comments and issues on GitHub and GitHub Enterprise Server.
 
-Sources: docs.github.com "REST API endpoints for issue comments", "… for commits"; GraphQL for who we are, which is
-the one thing every kind of token may ask.
+Sources: docs.github.com "REST API endpoints for issue comments", "… for issues", "… for commits", "… for pull
+requests"; GraphQL for who we are, which is the one thing every kind of token may ask.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from sf.models import Problem
 from sf.report.comment import GITHUB_LIMIT
-from sf.report.forges.api import Account, Api, Comment, Refused
+from sf.report.forges.api import Account, Api, Comment, Issue, Refused
 from sf.report.forges.repository import name_of
 
 if TYPE_CHECKING:
@@ -32,14 +32,21 @@ class _Comment(BaseModel):
 
 
 class _Branch(BaseModel):
-    ref: str
+    sha: str
 
 
 class _PullRequest(BaseModel):
     number: int
     merged_at: str | None = None
     merge_commit_sha: str | None = None
-    base: _Branch
+    head: _Branch
+
+
+class _Issue(BaseModel):
+    number: int
+    body: str | None = None
+    user: Account | None = None
+    pull_request: object = None
 
 
 class _Viewer(BaseModel):
@@ -56,6 +63,7 @@ class _Answer(BaseModel):
 
 _COMMENTS: Final = TypeAdapter(list[_Comment])
 _PULL_REQUESTS: Final = TypeAdapter(list[_PullRequest])
+_ISSUES: Final = TypeAdapter(list[_Issue])
 _ANSWER: Final = TypeAdapter(_Answer)
 
 
@@ -81,7 +89,7 @@ def connect(ci: CIContext, environ: Mapping[str, str], http: Http, patience: flo
 
 
 class GitHub:
-    """The comments of one repository."""
+    """The comments and issues of one repository."""
 
     limit: Final = GITHUB_LIMIT
 
@@ -114,6 +122,34 @@ class GitHub:
         merged = [pull for pull in found if pull.merged_at]
         exact = [pull for pull in merged if pull.merge_commit_sha == commit]
         return next((pull.number for pull in exact or merged), None)
+
+    def changes_at(self, commit: str) -> list[int]:
+        path = f"{self._repository}/pulls?state=open"
+        pages = self._api.pages(path, "per_page=100", _PULL_REQUESTS)
+        return [pull.number for page in pages for pull in page if pull.head.sha == commit]
+
+    def own_issues(self) -> list[Issue]:
+        self._login = self._login or self._who_we_are()
+        path = f"{self._repository}/issues?state=open&sort=created&direction=asc"
+        found = {
+            issue.number: Issue(number=issue.number, body=issue.body or "")
+            for page in self._api.pages(path, "per_page=100", _ISSUES)
+            for issue in page
+            # For this interface a pull request is an issue as well.
+            if issue.user and issue.pull_request is None and self._is_ours(issue.user)
+        }
+        return [found[number] for number in sorted(found)]
+
+    def open_issue(self, title: str, body: str) -> None:
+        self._api.send("POST", f"{self._repository}/issues", {"title": title, "body": body})
+
+    def edit_issue(self, number: int, body: str) -> None:
+        self._api.send("PATCH", f"{self._repository}/issues/{number}", {"body": body})
+
+    def close_issue(self, number: int, remark: str) -> None:
+        self.create(number, remark)
+        closed = {"state": "closed", "state_reason": "completed"}
+        self._api.send("PATCH", f"{self._repository}/issues/{number}", closed)
 
     def _is_ours(self, user: Account) -> bool:
         # GraphQL leaves out the ending of a bot's name that REST adds; a person's account cannot have it.

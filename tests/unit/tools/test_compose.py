@@ -54,9 +54,11 @@ def test_resolving_sees_nothing_of_the_job_but_what_is_given(tmp_path: Path) -> 
             {"auths": {"r": {"auth": "swordfish"}}, "cliPluginsExtraDirs": ["/plugins"], "credsStore": "x"}
         )
     )
-    compose = fake_docker(
-        tmp_path, f"env > {tmp_path}/seen; cp $DOCKER_CONFIG/config.json {tmp_path}; echo '{{}}'\n"
-    )
+    script = f"#!/bin/sh\nenv > {tmp_path}/seen; cp $DOCKER_CONFIG/config.json {tmp_path}; echo '{{}}'\n"
+    # The plugin is started itself: the docker command would ask every other one for its name first.
+    compose = fake_docker(tmp_path, "exit 9")
+    (config / "cli-plugins/docker-compose").write_text(script)
+    (config / "cli-plugins/docker-compose").chmod(0o755)
     folder = tmp_path / "stack"
     folder.mkdir()
     compose.resolve(
@@ -71,6 +73,16 @@ def test_resolving_sees_nothing_of_the_job_but_what_is_given(tmp_path: Path) -> 
     assert json.loads((tmp_path / "config.json").read_text()) == {
         "cliPluginsExtraDirs": ["/plugins", str(config / "cli-plugins")]
     }
+
+
+def test_a_plugin_that_is_not_where_docker_looks_is_left_to_docker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sf.tools.compose._PLUGIN_PLACES", ())
+    compose = fake_docker(tmp_path, 'echo "{\\"name\\": \\"$*\\"}"\n')
+    project = Project(folder=tmp_path, files=("c.yaml",))
+    said = compose.resolve(project, home=tmp_path, variables={})
+    assert said == {"name": "compose --file c.yaml config --format json"}
 
 
 @pytest.mark.parametrize(

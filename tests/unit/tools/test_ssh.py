@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess  # noqa: TID251 - the quoting is judged by real shells
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +13,16 @@ from hypothesis import strategies as st
 from sf.models import Problem
 from sf.process import Launcher
 from sf.redact import Redactor
-from sf.tools.ssh import Client, Route, explain, parse_options, remote_command, repaired_key
+from sf.tools.ssh import _IN_A_SESSION, Client, Route, explain, parse_options, remote_command, repaired_key
+from toolchain import packages, pins
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHELLS = [shell for shell in ("dash", "bash", "zsh", "ksh") if shutil.which(shell)]
+SHELLS = [
+    *(shell for shell in ("dash", "bash", "zsh", "ksh") if shutil.which(shell)),
+    pytest.param("busybox", marks=pytest.mark.tools),
+]
 HOSTILE = [
     *"""'"\\`$&|;<>(){}[]*?~#!%^=+-,.:@/ \t\n\r""",
     *(
@@ -42,7 +47,10 @@ ROUTE = Route(name="web", address="10.0.0.1", port=2222, user="deploy")
 
 
 def taken_apart(shell: str, command: str) -> list[str]:
-    done = subprocess.run([shell, "-c", command], capture_output=True, check=True, timeout=10)
+    argv = [shell]
+    if shell == "busybox":
+        argv = [str(packages.programs(packages.ensure(pins.load().packages)) / "busybox"), "sh"]
+    done = subprocess.run([*argv, "-c", command], capture_output=True, check=True, timeout=10)
     return done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
 
@@ -135,6 +143,40 @@ def client(folder: Path, **environ: str) -> Client:
     )
 
 
+def test_a_host_is_not_reached_through_itself(tmp_path: Path) -> None:
+    route = Route(name="web", options=(("ProxyJump", "me@web"),))
+    with pytest.raises(Problem, match="web is to be reached through itself"):
+        client(tmp_path / "s").connection(route)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "message", "hint"),
+    [
+        (
+            "Permission denied (publickey).",
+            "bastion (on the way to web) does not let me in",
+            "SSH_PRIVATE_KEY",
+        ),
+        (
+            "No ED25519 host key is known for bastion",
+            "the host key of bastion (on the way to web)",
+            "`ssh-keyscan -p 2022 bastion`",
+        ),
+        (
+            "channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed",
+            "web cannot be reached from bastion: channel 0: open failed: connect failed: Connection refused",
+            "that bastion passes connections on",
+        ),
+    ],
+)
+def test_what_went_wrong_on_the_way_names_the_host_in_between(stderr: str, message: str, hint: str) -> None:
+    jump = Route(name="web", options=(("ProxyJump", "first,me@bastion:2022"),)).jump
+    assert jump == Route(name="bastion", port=2022, user="me")
+    problem = explain(stderr, jump, via="web")
+    assert problem.message.startswith(message)
+    assert hint in problem.hint
+
+
 def test_ssh_itself_understands_the_configuration_as_meant(tmp_path: Path) -> None:
     private = tmp_path / "s"
     route = Route(
@@ -143,7 +185,7 @@ def test_ssh_itself_understands_the_configuration_as_meant(tmp_path: Path) -> No
         port=2222,
         user="deploy",
         key_file="/keys/web",
-        options=(("ConnectTimeout", "3"), ("ProxyJump", "bastion")),
+        options=(("ConnectTimeout", "3"), ("ProxyJump", "first,me@bastion:2022")),
     )
     client(private, SSH_PRIVATE_KEY="secret").connection(route)
     said = subprocess.run(
@@ -155,7 +197,9 @@ def test_ssh_itself_understands_the_configuration_as_meant(tmp_path: Path) -> No
         "port": "2222",
         "user": "deploy",
         "connecttimeout": "3",
-        "proxyjump": "bastion",
+        # As ssh makes it of ProxyJump, but in a session of its own.
+        "proxycommand": f"{sys.executable} -I -S -c '{_IN_A_SESSION}' ssh -F {private}/config1 -W '[%h]:%p'"
+        f" -J first -l me -p 2022 -- bastion 2>{private}/log1",
         "stricthostkeychecking": "true",
         "userknownhostsfile": str(private / "known_hosts"),
         "globalknownhostsfile": "none",

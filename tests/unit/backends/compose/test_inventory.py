@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sf.backends.compose.inventory import Host, Inventory, gather, implicit, read_inventory
+from sf.cache import Cache
 from sf.models import Problem
 from sf.process import Launcher
 from sf.redact import Redactor
@@ -35,6 +37,7 @@ def read(tmp_path: Path) -> Read:
             environ={"PATH": SEARCH_PATH, "HOME": str(tmp_path), "ANSIBLE_INVENTORY_ENABLED": "auto,script"},
             scratch=places[0],
             private=places[1],
+            cache=Cache(None),
         )
 
     return read
@@ -220,3 +223,42 @@ def test_selection_by_groups_and_its_mistakes() -> None:
 def test_without_an_inventory_there_is_this_machine() -> None:
     assert [(host.name, host.local) for host in implicit().hosts.values()] == [("localhost", True)]
     assert implicit().scope("all") == ("localhost",)
+
+
+def test_what_ansible_said_is_kept_by_the_content_of_the_files_without_other_variables(
+    tmp_path: Path, make_tree: MakeTree
+) -> None:
+    counted = tmp_path / "bin/ansible-inventory"
+    counted.parent.mkdir()
+    counted.write_text(
+        f'#!/bin/sh\necho >>{tmp_path}/calls\nPATH={shlex.quote(SEARCH_PATH)}\nexec ansible-inventory "$@"\n'
+    )
+    counted.chmod(0o755)
+    cache = Cache(tmp_path / "cache")
+    calls = 0
+
+    def read(hosts: str, others: str = "") -> tuple[Inventory, int]:
+        nonlocal calls
+        calls += 1
+        tree = make_tree({"hosts": hosts, "group_vars/all.yml": f"db_password: hunter2{others}\n"})
+        places = tmp_path / f"scratch{calls}", tmp_path / f"private{calls}"
+        for place in places:
+            place.mkdir()
+        found = read_inventory(
+            gather(tree, "hosts"),
+            launcher=Launcher(Redactor()),
+            environ={"PATH": f"{counted.parent}:{SEARCH_PATH}", "HOME": str(tmp_path)},
+            scratch=places[0],
+            private=places[1],
+            cache=cache,
+        )
+        return found, len((tmp_path / "calls").read_text().splitlines())
+
+    one = read("[web]\na ansible_host=192.0.2.1\n")
+    assert (one[1], one[0].hosts["a"].address) == (1, "192.0.2.1")
+    assert read("[web]\na ansible_host=192.0.2.1\n") == (one[0], 1)
+    assert read("[web]\na ansible_host=192.0.2.2\n")[1] == 2
+    assert read("[web]\na ansible_host=192.0.2.2\n", "3")[1] == 3
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert b"192.0.2.2" in kept
+    assert b"hunter2" not in kept

@@ -50,7 +50,7 @@ def test_included_and_extended_files_are_followed_below_their_own_folder(make_tr
             "s/parts/deep/c.yaml": "include: [../../compose.yaml]",
         }
     ).folder("s")
-    assert check_references(folder, ["compose.yaml"]) == {
+    assert check_references(folder, ["compose.yaml"]).models == {
         "compose.yaml",
         "b.yaml",
         "parts/a.yaml",
@@ -70,4 +70,4 @@ def test_a_reference_out_of_an_included_file_is_refused_there(make_tree: MakeTre
 def test_values_that_only_look_like_references_are_left_alone(make_tree: MakeTree) -> None:
     text = "services: {a: {image: '/x', volumes: ['../x:/y'], command: [include, ../x], labels: {a: /x}}}"
     folder = make_tree({"s/compose.yaml": text}).folder("s")
-    assert check_references(folder, ["compose.yaml"]) == {"compose.yaml"}
+    assert check_references(folder, ["compose.yaml"]).models == {"compose.yaml"}

@@ -6,13 +6,17 @@ import hashlib
 import os
 import shutil
 import subprocess  # noqa: TID251 - the script is run as a host runs it
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sf.backends.compose.ciphertext import Place as Stands
 from sf.backends.compose.hosts import script
 from sf.backends.compose.release import (
+    NOTHING,
     Delivery,
+    Opened,
     desired_files,
     edited_files,
     manifest,
@@ -22,17 +26,20 @@ from sf.backends.compose.release import (
     variables_header,
 )
 from sf.models import Problem
+from toolchain import packages, pins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from sf.backends.compose.release import Present
     from tests.unit.backends.compose.conftest import MakeTree
 
 FIRST = {"compose.yaml": (b"one", 0o644), "conf/a.conf": (b"a", 0o644), "conf/run.sh": (b"#!", 0o755)}
 TOKEN = "0123456789abcdef"
-SHELLS = [name for name in ("dash", "bash", "busybox") if shutil.which(name)]
+SHELLS = [
+    *(name for name in ("dash", "bash") if shutil.which(name)),
+    pytest.param("busybox", marks=pytest.mark.tools),
+]
 
 
 class Place:
@@ -40,13 +47,25 @@ class Place:
 
     def __init__(self, root: Path, shell: str) -> None:
         self.path = root / "stacks/web"
-        self._shell = [shutil.which(shell) or shell, *(["sh"] if shell == "busybox" else [])]
         program = root / "bin/docker"
         program.parent.mkdir()
+        programs = "/usr/bin:/bin"
+        self._shell = [shutil.which(shell) or shell]
+        if shell == "busybox":
+            # Every program of the host is busybox's own.
+            busybox = packages.programs(packages.ensure(pins.load().packages)) / "busybox"
+            listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
+            programs = str(root / "applets")
+            (root / "applets").mkdir()
+            for name in listed.stdout.split():
+                (root / "applets" / name).symlink_to(busybox)
+            # Debian builds it without this one, other than Alpine.
+            (root / "applets/flock").symlink_to(shutil.which("flock") or "flock")
+            self._shell = [str(root / "applets/sh")]
         program.write_text('#!/bin/sh\nenv >"$SEEN"\necho composed\n')
         program.chmod(0o755)
         self.seen = root / "seen"
-        self.environ = {"PATH": f"{program.parent}:/usr/bin:/bin", "SEEN": str(self.seen)}
+        self.environ = {"PATH": f"{program.parent}:{programs}", "SEEN": str(self.seen)}
 
     def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         argv = [*self._shell, *script(*arguments)[1:]]
@@ -63,11 +82,20 @@ class Place:
         *,
         keep: bool = True,
         header: bytes = b"\n",
+        opened: Opened = Opened({}, {}),  # noqa: B008 - nothing changes it
+        encrypted: Sequence[str] = (),
         cut: int = 0,
     ) -> list[str]:
         """Put `files` in the place of the `managed` ones; returns what was written and removed."""
         present = self.present(sorted({*files, *managed}))
-        delivery = Delivery(files=files, managed=managed, present=present, keep=keep)
+        delivery = Delivery(
+            files={**files, **opened.files},
+            memory=opened.memory.keys(),
+            managed=managed,
+            encrypted=encrypted,
+            present=present,
+            keep=keep,
+        )
         archive = delivery.pack(record=b"{}", content=b"{}")
         record = self.path / ".sf/record.json"
         expected = hashlib.sha256(record.read_bytes()).hexdigest() if record.exists() else "-"
@@ -84,12 +112,15 @@ class Place:
         assert process.stdout is not None
         assert process.stderr is not None
         with process, process.stderr, process.stdout:
-            process.stdin.write((header + archive)[: -cut or None])
+            process.stdin.write((header + opened.header + archive)[: -cut or None])
             process.stdin.close()
             for line in process.stdout:
                 if line.startswith(f"sf {TOKEN} up ".encode()):
                     members = {"decision": (b"keep", 0o600), "record.json": (b"{}", 0o600)}
-                    assert self.run("answer", str(self.path), TOKEN, stdin=pack(members)).returncode == 0
+                    assert (
+                        self.run("answer", str(self.path), TOKEN, stdin=NOTHING + pack(members)).returncode
+                        == 0
+                    )
             said = process.stderr.read().decode()
         if process.returncode:
             raise Problem(said.strip().splitlines()[-1])
@@ -247,10 +278,10 @@ def test_a_file_that_is_not_ours_is_not_replaced_unless_it_is_the_same(place: Pl
     (place.path / "compose.yaml").write_text("theirs")
     present = place.present(list(FIRST))
     with pytest.raises(Problem, match="sf did not write"):
-        refuse_foreign(FIRST, {}, present, project="p")
-    refuse_foreign(FIRST, manifest(FIRST), present, project="p")
+        refuse_foreign(FIRST, (), {}, present, project="p")
+    refuse_foreign(FIRST, (), manifest(FIRST), present, project="p")
     (place.path / "compose.yaml").write_text("one")
-    refuse_foreign(FIRST, {}, place.present(list(FIRST)), project="p")
+    refuse_foreign(FIRST, (), {}, place.present(list(FIRST)), project="p")
 
 
 def test_the_previous_release_is_the_last_that_was_to_be_kept(place: Place) -> None:
@@ -272,3 +303,58 @@ def test_what_a_deployment_lacks_is_told(place: Place, tmp_path: Path) -> None:
 
 def test_only_operations_of_the_script_are_run(place: Place) -> None:
     assert place.run("rm", "-rf", "/nowhere").returncode == 70
+
+
+PLAINTEXT = b"it's a\0secret \xff\n%s \\n"
+
+
+def memory_of(place: Place) -> list[Path]:
+    """What is in memory for the project of `place`."""
+    name = f"sf-memory-{os.getuid()}-{hashlib.sha256(str(place.path).encode()).hexdigest()}"
+    return [path for base in ("/run", "/dev/shm") for path in Path(base, name).rglob("*") if path.is_file()]
+
+
+def test_plaintext_is_in_memory_while_compose_runs_and_as_long_as_it_is_to_stay(place: Place) -> None:
+    program = place.path.parents[1] / "bin/docker"
+    program.write_text('#!/bin/sh\ncat app.env deep/key >"$SEEN"\n')
+    names = {"app.env": (b"A=1\n", Stands.MOMENT), "deep/key": (PLAINTEXT, Stands.MEMORY)}
+    place.deploy(FIRST, {}, opened=Opened({}, names))
+    assert place.seen.read_bytes() == b"A=1\n" + PLAINTEXT
+    assert not (place.path / "app.env").is_symlink()
+    (kept,) = memory_of(place)
+    assert (place.path / "deep/key").readlink() == kept
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert not [path for path in place.path.rglob("*") if path.is_file() and b"A=1" in path.read_bytes()]
+    # A release without it takes it away again.
+    program.write_text("#!/bin/sh\n")
+    managed = {**manifest(FIRST), "app.env": "", "deep/key": ""}
+    place.deploy(FIRST, managed, encrypted=["app.env", "deep/key"])
+    assert memory_of(place) == []
+    assert not (place.path / "deep").exists()
+
+
+def test_plaintext_on_the_disk_is_for_its_owner_and_never_part_of_the_previous_release(place: Place) -> None:
+    first = Opened({"key": (b"one", 0o600)}, {})
+    place.deploy(FIRST, {}, opened=first)
+    assert (place.path / "key").stat().st_mode & 0o777 == 0o600
+    managed = manifest({**FIRST, **first.files})
+    place.deploy(FIRST, managed, opened=Opened({"key": (b"two", 0o600)}, {}), encrypted=["key"])
+    assert (place.path / "key").read_bytes() == b"two"
+    assert (place.path / ".sf/previous/compose.yaml").read_bytes() == b"one"
+    assert not (place.path / ".sf/previous/key").exists()
+
+
+def test_what_is_in_the_way_of_a_link_is_not_replaced(place: Place) -> None:
+    place.path.mkdir(parents=True)
+    (place.path / "app.env").write_text("theirs")
+    with pytest.raises(Problem, match="sf did not write"):
+        refuse_foreign({}, ["app.env"], {}, place.present(["app.env"]), project="p")
+
+
+def test_the_release_before_is_kept_also_when_no_file_changes(place: Place) -> None:
+    place.deploy(FIRST, {})
+    second = {"compose.yaml": (b"two", 0o644)}
+    place.deploy(second, manifest(FIRST))
+    place.deploy(second, manifest(second))
+    assert (place.path / ".sf/previous/compose.yaml").read_bytes() == b"two"
+    assert not (place.path / ".sf/previous/conf").exists()

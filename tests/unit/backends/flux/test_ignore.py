@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sf.backends.flux.graph import Start
 from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
-from sf.models import Problem
+from sf.models import Problem, Severity
 from sf.process import Launcher
 from sf.redact import Redactor
 from tests.fleets import (
@@ -199,7 +199,65 @@ def test_paths_may_be_deep() -> None:
 
 def test_ignore_files_are_found_in_every_folder() -> None:
     tree = tree_of({".sourceignore": "x", "a/b/.sourceignore": b"\xff", "a/c.sourceignore": "z"})
-    assert ignore_files(tree) == {"": "x", "a/b": "\udcff"}
+    assert ignore_files(tree).contents == {"": "x", "a/b": "\udcff"}
+
+
+@pytest.mark.parametrize(
+    ("link", "contents"),
+    [
+        ("rules.txt", {"": "*.md"}),
+        ("rules/own", {"": "/docs/"}),
+        ("./rules/../rules.txt", {"": "*.md"}),
+        ("other/own", {"": "/docs/"}),
+        ("chain", {"": "*.md"}),
+        ("rules", {}),
+        ("nowhere", {}),
+        ("nowhere/../rules.txt", {}),
+    ],
+)
+def test_an_ignore_file_that_is_a_link_is_followed(link: str, contents: dict[str, str]) -> None:
+    files = {"rules.txt": "*.md", "rules/own": "/docs/"}
+    tree = tree_of(
+        files, {".sourceignore": link, "other": "rules", "chain": "chain-2", "chain-2": "rules.txt"}
+    )
+    assert ignore_files(tree) == (contents, (), ())
+
+
+def test_the_patterns_of_a_link_hold_where_it_lies() -> None:
+    tree = tree_of({"rules.txt": "*.md"}, {"a/.sourceignore": "../rules.txt", "b": "a"})
+    assert ignore_files(tree) == ({"a": "*.md"}, (), ())
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        (".sourceignore", "the symbolic link .sourceignore leads in a circle"),
+        ("rules.txt/x", "the symbolic link .sourceignore leads through rules.txt, which is no folder"),
+    ],
+)
+@pytest.mark.tools
+def test_an_ignore_file_that_cannot_be_opened_is_an_error(tmp_path: Path, link: str, why: str) -> None:
+    tree = tree_of(cluster("one") | {"rules.txt": "*.md"}, {".sourceignore": link})
+    assert ignore_files(tree) == ({}, (why,), ())
+    (finding,) = Fleet(tmp_path).graph(tree).entry(Start(path=HERE)).findings
+    assert (finding.code, finding.severity) == ("broken-ignore", Severity.ERROR)
+    assert finding.message == f"{why}; Flux makes no artifact of the repository"
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        ("/etc/hostname", "the symbolic link .sourceignore leads out of the repository"),
+        ("../x", "the symbolic link .sourceignore leads out of the repository"),
+        (".git/HEAD", "the symbolic link .sourceignore leads to git's own files"),
+    ],
+)
+@pytest.mark.tools
+def test_an_ignore_file_from_elsewhere_is_unknown(tmp_path: Path, link: str, why: str) -> None:
+    tree = tree_of(cluster("one"), {".sourceignore": link})
+    assert ignore_files(tree) == ({}, (), (why,))
+    entry = Fleet(tmp_path).graph(tree).entry(Start(path=HERE))
+    assert entry.unknown == [f"{why}: what it makes Flux leave out is not known"]
 
 
 HERE = "clusters/one"
@@ -288,6 +346,14 @@ def test_a_folder_whose_files_are_ignored_is_built_empty(fleet: Fleet) -> None:
 def test_a_cluster_that_is_ignored_is_an_error(fleet: Fleet, files: dict[str, str]) -> None:
     with pytest.raises(Problem, match="the folder 'clusters/one' is in this commit, but Flux leaves it out"):
         fleet.entry(files, HERE)
+
+
+@pytest.mark.tools
+def test_a_cluster_that_hides_itself_is_a_finding(fleet: Fleet) -> None:
+    entry = fleet.entry(with_spec("{ignore: /clusters/one/flux-system/}"), HERE)
+    assert list(entry.nodes) == ["flux-system/app"]
+    (finding,) = entry.findings
+    assert (finding.code, finding.subject) == ("self-ignored", "flux-system/flux-system")
 
 
 @pytest.mark.tools

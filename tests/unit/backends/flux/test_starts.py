@@ -134,3 +134,15 @@ def test_a_part_of_a_kustomization_is_no_candidate(fleet: Fleet) -> None:
 def test_a_path_that_the_configuration_names(fleet: Fleet) -> None:
     graph = fleet.graph(tree_of(APP))
     assert start_at(graph, "apps/a") == Start(path="apps/a")
+
+
+def test_what_its_own_source_ignores_is_no_start(fleet: Fleet) -> None:
+    source = "interval: 1m, ignore: '/archive/',"
+    files = {path: text.replace("interval: 1m,", source) for path, text in cluster("one").items()}
+    files |= APP | {
+        "archive/k.yaml": flux_kustomization("old", "./archive/old"),
+        "archive/old/x.yaml": flux_kustomization("older", "./apps/a"),
+    }
+    assert paths(fleet, files) == ["clusters/one"]
+    shown = {path: text.replace("'/archive/'", "'/nothing/'") for path, text in files.items()}
+    assert paths(fleet, shown) == ["archive/old", "clusters/one"]

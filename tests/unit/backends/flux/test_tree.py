@@ -40,9 +40,9 @@ def test_a_symbolic_link_is_no_file_as_source_controller_packs_none() -> None:
     assert tree.oid("apps/a/link.yaml") is None
     assert not tree.is_folder("other")
     assert list(tree.manifests("apps/a")) == ["apps/a/one.yaml", "apps/a/two.yml"]
-    assert tree.links == {"apps/a/link.yaml", "other"}
-    assert tree.below("apps").links == {"a/link.yaml"}
-    assert tree.without(lambda path: path.startswith("apps/"), lambda _: True).links == {"other"}
+    assert tree.links.keys() == {"apps/a/link.yaml", "other"}
+    assert tree.below("apps").links.keys() == {"a/link.yaml"}
+    assert tree.without(lambda path: path.startswith("apps/"), lambda _: True).links.keys() == {"other"}
 
 
 @pytest.mark.parametrize(
