@@ -571,7 +571,7 @@ def _inspected(
     if output == "json":
         edge.console.data(pretty_json(document).decode())
     else:
-        edge.console.document(drawing.DRAWINGS[document["schema"], output](document))
+        edge.console.document(drawing.draw(document, output, width=edge.console.width))
 
 
 @cli.group()

@@ -45,7 +45,13 @@ MAX_BYTES: Final = 256 * 1024
 MAX_PROBLEMS: Final = 20
 MAX_SECONDS: Final = 24 * 3600
 MAX_LABEL: Final = 100
-STEERING: Final = (("gitops", "cluster"), ("gitops", "oidc"), ("docker", "ssh"), ("docker", "scripts"))
+STEERING: Final = (
+    ("gitops", "cluster"),
+    ("gitops", "oidc"),
+    ("gitops", "remote_bases"),
+    ("docker", "ssh"),
+    ("docker", "scripts"),
+)
 """Keys, and sections with all their keys, that decide where credentials go and what may run with them."""
 
 _DURATION: Final = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?")
@@ -58,7 +64,9 @@ _SWITCH_WORDS: Final = {
 _REMOTE_BASE: Final = re.compile(
     r"(?:(?:https?|ssh)://)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~+@=-]+)*"
 )
-_START: Final = "write at least `lifecycle: {mode: gitops}` or `lifecycle: {mode: docker}`"
+_START: Final = (
+    "write at least `{lifecycle: {mode: gitops}, gitops: {}}` or `{lifecycle: {mode: docker}, docker: {}}`"
+)
 
 
 def _repository_path(text: str) -> str:

@@ -563,12 +563,20 @@ _Dumper.add_representer(tuple, _Dumper.represent_list)
 _Dumper.add_multi_representer(object, _refuse_type)
 
 
+def _size(count: int) -> str:
+    """A number of bytes in the largest unit that it is a multiple of."""
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count:,} bytes"
+
+
 def _text(data: bytes | str, path: str, max_bytes: int) -> str:
     """`data` as text without byte order mark. Raises `Problem` for what is too large or is not UTF-8 text."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > max_bytes:
         raise Problem(
-            f"this file has {len(raw):,} bytes, and at most {max_bytes:,} are read",
+            f"this file is larger than {_size(max_bytes)}, which is the most that is read",
             hint="split the file",
             location=Location(path),
         )

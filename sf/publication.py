@@ -59,7 +59,9 @@ class Publication:
 
         # A runner that cancels a job gives it a few seconds, which are needed to clean up.
         patience = _HASTE if self.in_haste() else _PATIENCE
-        return FORGES[self.ci.provider](self.ci, self.environ, Http(self.redactor), patience)
+        return FORGES[self.ci.provider](
+            self.ci, self.environ, Http(self.redactor, environ=self.environ), patience
+        )
 
     @property
     def _has_forge(self) -> bool:

@@ -81,7 +81,7 @@ def _here(session: Session) -> tuple[Path, CIContext]:
 def _config(session: Session, root: Path) -> ReportConfig:
     from sf.config import ReportConfig, load_config  # noqa: PLC0415 - pydantic costs more than a short command
 
-    data = read_config(root / session.config_file, session.config_file)
+    data = read_config(root, session.config_file)
     if data is None:
         return ReportConfig()
     return load_config(data, path=session.config_file, environ=session.environ).report

@@ -6,6 +6,7 @@ prints one of them.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
     from sf.models import Event
     from sf.redact import Redactor
 
-# One byte more than any configuration may have, so that the loader sees that it is too long.
-_CONFIG_READ: Final = 1024 * 1024 + 1
+# More than any configuration may have, so that the loader sees that it is too long.
+_CONFIG_READ: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,21 @@ def locate(session: Session) -> tuple[Path, CIContext]:
     return root, detect(session.environ, git=git)
 
 
-def read_config(path: Path, name: str) -> bytes | None:
+def read_config(root: Path, name: str) -> bytes | None:
+    """The content of the configuration file that is called `name` seen from `root`; None when there is none.
+
+    Raises `Problem` for one in the repository that is a link to somewhere else: errors would show what is there.
+    """
+    lexical = Path(os.path.normpath(root / name))
+    if lexical.is_relative_to(root) and not lexical.resolve().is_relative_to(root.resolve()):
+        raise Problem(
+            f"{name} is a link that leads out of the repository",
+            hint="put the file itself there, or name the one that it leads to with --config",
+        )
+    return _read(root / name, name)
+
+
+def _read(path: Path, name: str) -> bytes | None:
     """The content of a configuration file; None when there is none."""
     try:
         if not path.exists():
@@ -127,7 +142,7 @@ def load(
 
     with within(Phase.LOAD):
         root, ci = locate(session)
-        data = read_config(root / session.config_file, session.config_file)
+        data = read_config(root, session.config_file)
         if data is None and mode is not None:
             data = f"lifecycle: {{mode: {mode}}}\n{mode}: {{}}\n".encode()
         config = load_config(data, path=session.config_file, environ=session.environ)
@@ -323,8 +338,8 @@ def config_problems(session: Session, file: Path | None) -> list[Problem]:
     from sf.config import check_config  # noqa: PLC0415 - pydantic costs more than a short command
 
     with within(Phase.LOAD):
-        root, name = (locate(session)[0], session.config_file) if file is None else (Path(), str(file))
-        data = read_config(root / name, name)
+        name = session.config_file if file is None else str(file)
+        data = _read(file, name) if file else read_config(locate(session)[0], name)
     return check_config(data, path=name, environ=session.environ)
 
 

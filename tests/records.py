@@ -334,7 +334,7 @@ HOSTILE = Record(
         actions=(EVIL_ACTION,),
         target=EVIL,
         commit=EVIL,
-        base=EVIL,
+        base=f"{EVIL} once more",
         findings=(
             Finding(
                 code=EVIL,
@@ -356,6 +356,110 @@ HOSTILE = Record(
     timings={EVIL: 1.0},
     links={EVIL: EVIL, "run": "https://forge.example/) [x](javascript:1)"},
 )
+
+
+def observed(
+    name: str, order: int, effect: Change, *said: str, objects: tuple[ObjectChange, ...] = ()
+) -> PlannedAction:
+    """A Kustomization that no commit changes, as it was seen in the cluster."""
+    return PlannedAction(
+        name=name,
+        description=f"Kustomization {name} from apps/{name.rpartition('/')[2]}",
+        order=order,
+        action=ActionKind.NONE if effect is Change.UNCHANGED else ActionKind.RECONCILE,
+        live=LiveState(
+            effect=effect,
+            reasons=tuple(Reason(cause=Cause.LIVE, message=message) for message in said),
+            objects=objects,
+        ),
+    )
+
+
+DRIFT = Record(
+    mode="gitops",
+    backend="flux",
+    dry_run=True,
+    plan=LifecyclePlan(
+        mode="gitops",
+        backend="flux",
+        dry_run=True,
+        target="clusters/production",
+        commit="5" * 40,
+        base="5" * 40,
+        actions=(
+            observed("flux-system/infra", 0, Change.UNCHANGED),
+            observed(
+                "shop/web",
+                1,
+                Change.CHANGE,
+                objects=(
+                    ObjectChange(
+                        change=Change.CHANGE,
+                        group="apps",
+                        kind="Deployment",
+                        namespace="shop",
+                        name="web",
+                        diff=DEPLOYMENT_DIFF,
+                        reasons=(
+                            Reason(
+                                cause=Cause.DRIFT, message="differs in the cluster from what Flux applied"
+                            ),
+                        ),
+                    ),
+                    ObjectChange(
+                        change=Change.ADD,
+                        kind="Namespace",
+                        name="search",
+                        diff=NAMESPACE_DIFF,
+                        reasons=(Reason(cause=Cause.DRIFT, message="it is missing in the cluster"),),
+                    ),
+                    ObjectChange(
+                        change=Change.REMOVE,
+                        kind="ConfigMap",
+                        namespace="shop",
+                        name="old-settings",
+                        reasons=(
+                            Reason(
+                                cause=Cause.DRIFT,
+                                message="Flux applied it, and the repository holds it no more",
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+            observed(
+                "shop/search",
+                1,
+                Change.CHANGE,
+                "is failing: HealthCheckFailed: health check failed after some time: timeout waiting for:"
+                " [Deployment/shop/search status: 'InProgress']",
+                "runs 444444444444, which is older than this commit",
+            ),
+            observed(
+                "shop/notifier",
+                2,
+                Change.UNCHANGED,
+                "is suspended in the cluster: Flux applies nothing until it is resumed",
+            ),
+            observed("shop/reports", 2, Change.ADD, "is not in the cluster"),
+        ),
+        findings=(
+            Finding(
+                code="source-failing",
+                severity=Severity.WARNING,
+                subject="GitRepository flux-system/fleet",
+                message="GitRepository flux-system/fleet is failing in the cluster: GitOperationFailed: failed to"
+                " checkout and determine revision: unable to list remote: connection refused",
+            ),
+        ),
+        unknown=(
+            "shop/web: drift of Secret shop/web-database is not known: it is encrypted in the repository",
+            "shop/search: drift: the cluster does not let ci:main patch deployments in shop",
+        ),
+    ),
+    timings={"validate": 0.4, "plan": 2.2},
+)
+
 
 STATES = {
     "nothing-changed": flux_record(flux_plan(*QUIET)),
@@ -424,5 +528,6 @@ STATES = {
         failure=Failure(phase=Phase.EXECUTE, backend="compose", message="interrupted by SIGTERM"),
         timings={"plan": 1.2, "execute": 13.3},
     ),
+    "drift": DRIFT,
     "hostile": HOSTILE,
 }

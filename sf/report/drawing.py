@@ -10,7 +10,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from sf.console import WIDTH, Mark, display_width, styled
+from sf.console import WIDTH, Mark, display_width, styled, unstyled
 from sf.models import Location, Severity
 from sf.report.escape import one_line
 from sf.report.mermaid import MOST_NODES, Flowchart
@@ -33,15 +33,21 @@ _SEVERITY_COLORS: Final = {
 _SEVERITIES: Final = tuple(_SEVERITY_COLORS)
 
 
-def graph_text(document: Document) -> str:
+def draw(document: Document, output: str, *, width: int = WIDTH) -> str:
+    """`document` in the format `output`; text in lines of `width` columns where names allow it."""
+    drawing = DRAWINGS[document["schema"], output]
+    return drawing(document, width)
+
+
+def graph_text(document: Document, width: int) -> str:
     """``sf.graph/v1`` as one tree per cluster: who renders whom, where from, and who waits for whom."""
-    sections = [list(_entry_lines(entry)) for entry in document["entries"]]
+    sections = [list(_entry_lines(entry, width)) for entry in document["entries"]]
     if not sections:
         sections = [["there is no cluster in this repository"]]
-    return _text([*sections, _unknown(document["unknown"]), _findings(document["findings"])])
+    return _text([*sections, _unknown(document["unknown"], width), _findings(document["findings"], width)])
 
 
-def graph_mermaid(document: Document) -> str:
+def graph_mermaid(document: Document, _width: int) -> str:
     """``sf.graph/v1`` as a flowchart in the direction of reconciliation; a large one as counts per namespace."""
     entries = document["entries"]
     chart = Flowchart()
@@ -58,7 +64,7 @@ def graph_mermaid(document: Document) -> str:
     return chart.text()
 
 
-def impact_text(document: Document) -> str:
+def impact_text(document: Document, width: int) -> str:
     """``sf.impact/v1``: per cluster what is affected, in the order in which it reconciles."""
     base = short(one_line(document["base"])) or "nothing"
     files = count(len(document["changed_files"]), "changed file")
@@ -67,14 +73,14 @@ def impact_text(document: Document) -> str:
     )
     return _text(
         [
-            wrapped(head, WIDTH),
+            wrapped(head, width),
             *(list(_impact_lines(entry)) for entry in document["entries"]),
             list(_unmapped_lines(document["unmapped_files"])),
         ]
     )
 
 
-def impact_mermaid(document: Document) -> str:
+def impact_mermaid(document: Document, _width: int) -> str:
     """``sf.impact/v1`` as a flowchart of waves: what is affected and nothing else."""
     affected = [entry for entry in document["entries"] if entry["transitively_affected"] or entry["removed"]]
     chart = Flowchart()
@@ -92,7 +98,7 @@ def impact_mermaid(document: Document) -> str:
     return chart.text()
 
 
-def estate_text(document: Document) -> str:
+def estate_text(document: Document, width: int) -> str:
     """``sf.estate/v1`` as one tree per host: its stacks and their services."""
     stacks: dict[str, list[Document]] = {}
     for stack in document["stacks"]:
@@ -100,11 +106,11 @@ def estate_text(document: Document) -> str:
     sections = [list(_host_lines(host, stacks.get(host["name"], []))) for host in document["hosts"]]
     if not sections:
         sections = [["there is no host in this repository"]]
-    return _text([*sections, _findings(document["findings"])])
+    return _text([*sections, _findings(document["findings"], width)])
 
 
 #: (schema of a document, format) -> its renderer.
-DRAWINGS: Final[Mapping[tuple[str, str], Callable[[Document], str]]] = MappingProxyType(
+DRAWINGS: Final[Mapping[tuple[str, str], Callable[[Document, int], str]]] = MappingProxyType(
     {
         ("sf.graph/v1", "text"): graph_text,
         ("sf.graph/v1", "mermaid"): graph_mermaid,
@@ -124,26 +130,54 @@ def _heading(name: str, *facts: str) -> str:
     return styled(one_line(name) or ".", Mark.BOLD) + (styled(f"  {shown}", Mark.DIM) if shown else "")
 
 
-def _entry_lines(entry: Document) -> Iterator[str]:
+def _entry_lines(entry: Document, width: int) -> Iterator[str]:
     nodes = entry["kustomizations"]
     source = _source_of(nodes)
-    yield _heading(entry["path"], count(len(nodes), "Kustomization"), source)
-    rows = [(branch + one_line(_id(node)), node) for branch, node in _branches(nodes)]
-    width = min(max((display_width(name) for name, _ in rows), default=0), _WIDEST_NAME)
-    for name, node in rows:
-        yield "  ".join((name + " " * (width - display_width(name)), *_node_facts(node, source)))
+    heading = _heading(entry["path"], count(len(nodes), "Kustomization"), source)
+    if display_width(unstyled(heading)) > width:
+        yield _heading(entry["path"], count(len(nodes), "Kustomization"))
+        yield styled(f"  {source}", Mark.DIM)
+    else:
+        yield heading
+    rows = [(branch, one_line(_id(node)), node) for branch, node in _branches(nodes)]
+    widest = max((display_width(branch + name) for branch, name, _ in rows), default=0)
+    column = min(widest, _WIDEST_NAME, width // 2)
+    for branch, name, node in rows:
+        yield from _node_lines(branch, name, list(_node_facts(node, source)), column, width)
 
 
-def _node_facts(node: Document, usual_source: str) -> Iterator[str]:
-    yield one_line(node["path"]) or "."
+def _node_lines(
+    branch: str, name: str, facts: list[tuple[str, Mark]], column: int, width: int
+) -> Iterator[str]:
+    """A node with what is to be said of it: beside its name as far as that fits, and below."""
+    line = branch + name + " " * (column - display_width(branch + name)) + "  "
+    below = branch.replace("├── ", "│   ").replace("└── ", "    ") + " " * 4
+    for text, mark in facts:
+        parts = [text]
+        if display_width(unstyled(line) + text) > width:
+            yield line.rstrip()
+            line = below
+            parts = wrapped(text, width - display_width(below))
+        *whole, last = parts
+        yield from (below + _in(part, mark) for part in whole)
+        line += f"{_in(last, mark)}  "
+    yield line.rstrip()
+
+
+def _in(text: str, mark: Mark) -> str:
+    return text if mark is Mark.PLAIN else styled(text, mark)
+
+
+def _node_facts(node: Document, usual_source: str) -> Iterator[tuple[str, Mark]]:
+    yield one_line(node["path"]) or ".", Mark.PLAIN
     if (source := _source(node)) != usual_source:
-        yield styled(f"from {source}", Mark.CYAN)
+        yield f"from {source}", Mark.CYAN
     if node["depends_on"]:
-        yield styled(f"after {', '.join(map(one_line, node['depends_on']))}", Mark.DIM)
+        yield f"after {', '.join(map(one_line, node['depends_on']))}", Mark.DIM
     if node["suspended"]:
-        yield styled("[suspended]", Mark.YELLOW)
+        yield "[suspended]", Mark.YELLOW
     if node["external"]:
-        yield styled("[external]", Mark.CYAN)
+        yield "[external]", Mark.CYAN
 
 
 def _branches(nodes: Sequence[Document]) -> Iterator[tuple[str, Document]]:
@@ -274,25 +308,26 @@ def _service_line(service: Document) -> str:
     return "  ".join(filter(None, (one_line(service["name"]), *facts)))
 
 
-def _unknown(sentences: Sequence[str]) -> list[str]:
+def _unknown(sentences: Sequence[str], width: int) -> list[str]:
     if not sentences:
         return []
     head = styled("could not be determined", Mark.CYAN, Mark.BOLD)
-    return [head, *(f"    ? {one_line(sentence)}" for sentence in sentences)]
+    lines = [wrapped(sentence, width, " " * 6) for sentence in sentences]
+    return [head, *(line for first, *more in lines for line in (f"    ? {first.lstrip()}", *more))]
 
 
-def _findings(findings: Iterable[Document]) -> list[str]:
+def _findings(findings: Iterable[Document], width: int) -> list[str]:
     lines = []
     for finding in sorted(findings, key=lambda finding: _SEVERITIES.index(Severity(finding["severity"]))):
         severity = Severity(finding["severity"])
         label = styled(severity.value, _SEVERITY_COLORS[severity], Mark.BOLD)
         code = styled(f"[{one_line(finding['code'])}]", Mark.DIM)
         lines.append(" ".join(filter(None, (label, one_line(finding["subject"]), code))))
-        lines += wrapped(finding["message"], WIDTH, "    ")
+        lines += wrapped(finding["message"], width, "    ")
         if finding["location"]:
             lines.append(f"    at {one_line(str(Location(**finding['location'])))}")
         if finding["hint"]:
-            lines += wrapped(f"hint: {finding['hint']}", WIDTH, "    ")
+            lines += wrapped(f"hint: {finding['hint']}", width, "    ")
     return lines
 
 

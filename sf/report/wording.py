@@ -223,7 +223,8 @@ def facts(record: Record) -> list[tuple[str, str]]:
     """What the report is about, as pairs of our own word and a name."""
     named = [("", record.mode), ("with", record.backend)]
     if plan := record.plan:
-        named += [("for", plan.target), ("at", short(plan.commit)), ("compared with", short(plan.base))]
+        base = plan.base if plan.base != plan.commit else ""
+        named += [("for", plan.target), ("at", short(plan.commit)), ("compared with", short(base))]
     return [(word, name) for word, name in named if name]
 
 

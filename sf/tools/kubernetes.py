@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from sf.http import Proxy
+
 # Seconds to connect, and of silence.
 TIMEOUT: Final = 15.0
 # A watch is opened anew after so many seconds. One of which nothing was heard for TIMEOUT longer is broken.
@@ -108,8 +110,7 @@ class User:
 class Endpoint:
     """Where the API server is, and what its certificate is checked against: `ca` (PEM), or the system's own.
 
-    ``certificate`` and ``key`` are files of a client certificate; ``proxy`` is the URL of one, ``no_proxy`` the
-    names it is not for.
+    ``certificate`` and ``key`` are files of a client certificate.
     """
 
     server: str
@@ -117,8 +118,7 @@ class Endpoint:
     tls_server_name: str = ""
     certificate: Path | None = None
     key: Path | None = None
-    proxy: str = ""
-    no_proxy: str = ""
+    proxy: Proxy | None = None
 
 
 class Api:
@@ -274,14 +274,16 @@ class Api:
     def _connect(self) -> Any:
         from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 - takes 0.3 s
 
+        proxy = self._endpoint.proxy
         configuration = Configuration(
             host=self._endpoint.server,
             tls_server_name=self._endpoint.tls_server_name or None,
             # One request is one attempt, and no redirect is followed: the token is for this server alone.
             retries=False,
             # None would have the SDK look into the environment of the process, which is the caller's to pass on.
-            proxy=self._endpoint.proxy,
-            no_proxy=self._endpoint.no_proxy,
+            proxy=proxy.url if proxy else "",
+            no_proxy="",
+            proxy_headers=dict(proxy.headers) if proxy else None,
         )
         client = ApiClient(configuration)
         client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = self._context()

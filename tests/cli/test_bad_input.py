@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from tests.cli.command import Command
 
-LEAST: Final = "write at least `lifecycle: {mode: gitops}` or `lifecycle: {mode: docker}`"
+LEAST: Final = (
+    "write at least `{lifecycle: {mode: gitops}, gitops: {}}` or `{lifecycle: {mode: docker}, docker: {}}`"
+)
 BOMB: Final = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 12)
 )
@@ -27,7 +29,11 @@ BOMB: Final = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("content", "error", "hint"),
     [
         (b"", ": this file is empty", LEAST),
-        (b"#" * (2 << 20), ": this file has ... bytes, and at most 262,144 are read", "split the file"),
+        (
+            b"#" * (2 << 20),
+            ": this file is larger than 256 KiB, which is the most that is read",
+            "split the file",
+        ),
         (bytes(range(256)), ": this is a binary file, not YAML", "name a text file"),
         ("lifecycle: {mode: gitops}".encode("utf-16"), ": this file is UTF-16", "save it as UTF-8"),
         (
@@ -76,6 +82,27 @@ def test_configuration(content: bytes, error: str, hint: str, sf: Command, fleet
     assert not (fleet.root / "sf-out").exists()
 
 
+@pytest.mark.parametrize("command", [("plan",), ("config", "validate"), ("doctor",)])
+def test_a_configuration_that_leads_out_of_the_repository(
+    command: tuple[str, ...], sf: Command, fleet: Repository, tmp_path: Path
+) -> None:
+    outside = tmp_path / "passwords"
+    outside.write_text("hunter2: hunter2\n")
+    file = fleet.root / ".stagefreight.yml"
+    file.unlink()
+    file.symlink_to(outside)
+    done = sf(*command, cwd=fleet.root)
+    assert done.code != 0
+    assert ".stagefreight.yml is a link that leads out of the repository" in done.out + done.err
+    assert "hunter2" not in done.out + done.err
+    # Within the repository a link is as good as a file, and so is whatever --config names elsewhere.
+    (fleet.root / "own.yml").write_text("{lifecycle: {mode: gitops}, gitops: {}}\n")
+    file.unlink()
+    file.symlink_to("own.yml")
+    assert sf("config", "validate", cwd=fleet.root).code == 0
+    assert sf("--config", str(outside), "config", "validate", cwd=fleet.root).code == 10
+
+
 def test_no_configuration(sf: Command, fleet: Repository) -> None:
     (fleet.root / ".stagefreight.yml").unlink()
     sf("plan", cwd=fleet.root).refuses(10, "load: .stagefreight.yml: there is no such file", LEAST)
@@ -86,16 +113,14 @@ def test_no_configuration(sf: Command, fleet: Repository) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
 def test_a_configuration_that_is_no_file(kind: str, sf: Command, fleet: Repository) -> None:
-    path = fleet.root / ".stagefreight.yml"
-    path.unlink()
+    path = fleet.root / "own.yml"
     if kind == "folder":
         path.mkdir()
     elif kind == "pipe":
         os.mkfifo(path)
-    else:
-        path.symlink_to("/dev/zero")
-    sf("plan", cwd=fleet.root).refuses(
-        10, "load: .stagefreight.yml is not a file", "name a file with --config"
+    name = "/dev/zero" if kind == "device" else "own.yml"
+    sf("--config", name, "plan", cwd=fleet.root).refuses(
+        10, f"load: {name} is not a file", "name a file with --config"
     )
 
 

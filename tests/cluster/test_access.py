@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.server
 import json
+import socket
 import ssl
 import stat
 import sys
@@ -401,3 +402,58 @@ def test_something_else_may_answer_in_place_of_the_api_server(
         with pytest.raises(ApiProblem, match="answers with something that no API server says"):
             api.version()
         api.close()
+
+
+class Tunnel(http.server.BaseHTTPRequestHandler):
+    """A proxy that leads every tunnel to `target`, whatever it was asked for."""
+
+    target = ("", 0)
+    asked: list[tuple[str, str]]
+
+    def do_CONNECT(self) -> None:
+        self.asked.append((self.path, self.headers.get("Proxy-Authorization", "")))
+        self.send_response(200)
+        self.end_headers()
+        with socket.create_connection(self.target) as onward:
+            back = threading.Thread(target=pump, args=(onward, self.connection))
+            back.start()
+            pump(self.connection, onward)
+            back.join()
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+
+
+def test_an_api_server_behind_a_proxy(cluster: RealCluster, run: Run, tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path)
+    certificate = authority.server("named", extensions=("subjectAltName=DNS:kube.example.test",))
+    with serving(*certificate) as real:
+        asked: list[tuple[str, str]] = []
+        target = ("127.0.0.1", int(real.rpartition(":")[2]))
+        kind = type("Own", (Tunnel,), {"target": target, "asked": asked})
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as proxy:
+            thread = threading.Thread(target=proxy.serve_forever)
+            thread.start()
+            environ = {
+                "TESTS_TOKEN": cluster.token("main"),
+                "HTTPS_PROXY": f"http://ada:secret@127.0.0.1:{proxy.server_port}",
+            }
+            server = "https://kube.example.test:6443"
+            entered = run.enter(environ, server=server, ca=authority.pem)
+            assert entered.api.version() == "v1.21.0"
+            entered.api.close()
+            login = base64.b64encode(b"ada:secret").decode()
+            assert asked == [("kube.example.test:6443", f"Basic {login}")]
+            # This machine itself is never reached through one.
+            assert run.enter(environ).check().name == "ci:main"
+            assert len(asked) == 1
+            proxy.shutdown()
+            thread.join()

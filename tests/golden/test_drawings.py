@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sf.console import unstyled
-from sf.report.drawing import DRAWINGS
+from sf.report.drawing import draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,5 +31,5 @@ DOCUMENTS = Path(__file__).parent / "drawings"
 )
 def test_drawing(name: str, output: str, golden: Callable[[str, bytes], None]) -> None:
     document = json.loads((DOCUMENTS / f"{name}.json").read_bytes())
-    drawn = DRAWINGS[document["schema"], output](document)
+    drawn = draw(document, output)
     golden(f"drawings/{name}.{'txt' if output == 'text' else 'mmd'}", unstyled(drawn).encode())

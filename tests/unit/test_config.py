@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 SAMPLES = Path(__file__).parent / "configs"
 GITOPS = b"lifecycle: {mode: gitops}\ngitops: {}\n"
 DOCKER = b"lifecycle: {mode: docker}\ndocker: {}\n"
-START = "write at least `lifecycle: {mode: gitops}` or `lifecycle: {mode: docker}`"
+START = (
+    "write at least `{lifecycle: {mode: gitops}, gitops: {}}` or `{lifecycle: {mode: docker}, docker: {}}`"
+)
 URL = "must be an https URL like `https://10.0.0.1:6443`, without user, query or fragment"
 DURATION = "must be a duration of at most 24h: seconds, or a text like `90s`, `10m` or `1h30m`"
 NAME = (
@@ -46,7 +48,7 @@ PROBLEMS: list[tuple[str, bytes | None, list[tuple[str, str]]]] = [
         b"a: " + b"x" * 256 * 1024,
         [
             (
-                ".stagefreight.yml: this file has 262,147 bytes, and at most 262,144 are read",
+                ".stagefreight.yml: this file is larger than 256 KiB, which is the most that is read",
                 "split the file",
             )
         ],
@@ -890,3 +892,8 @@ def test_reports_are_told_where_to_go() -> None:
 def test_a_report_that_goes_nowhere(written: str, said: str) -> None:
     (problem,) = check_config(DOCKER + f"report: {written}\n".encode())
     assert problem.message == said
+
+
+def test_the_least_that_is_to_be_written_is_enough() -> None:
+    examples = [text for text in START.split("`") if text.startswith("{")]
+    assert [load_config(text.encode()).mode for text in examples] == ["gitops", "docker"]

@@ -484,7 +484,7 @@ def test_bad_input_is_explained_at_once(data: str | bytes, text: str, hint: str)
 def test_a_file_over_the_limit_is_not_read() -> None:
     with pytest.raises(Problem) as caught:
         documents.load(b"a: 1" + b" " * 1000, path="f.yaml", max_bytes=1000)
-    assert str(caught.value) == "f.yaml: this file has 1,004 bytes, and at most 1,000 are read"
+    assert str(caught.value) == "f.yaml: this file is larger than 1,000 bytes, which is the most that is read"
     assert caught.value.hint == "split the file"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import http.server
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from sf.http import Http, Response, Unreachable
+from sf.http import Http, Response, Unreachable, proxy_for
 from sf.models import Problem
 from sf.redact import Redactor
 
@@ -291,11 +292,12 @@ def test_something_that_is_not_json_is_a_problem(body: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
+    """A self-signed certificate for 127.0.0.1 and a name, and its key."""
     directory = tmp_path_factory.mktemp("tls")
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    extensions = "-addext subjectAltName=IP:127.0.0.1 -addext keyUsage=digitalSignature,keyCertSign"
+    names = "-addext subjectAltName=IP:127.0.0.1,DNS:forge.example.test"
+    extensions = f"{names} -addext keyUsage=digitalSignature,keyCertSign"
     subprocess.run(
         ["openssl", "req", *options.split(), *extensions.split(), "-keyout", key, "-out", certificate],
         check=True,
@@ -346,3 +348,145 @@ def test_a_certificate_for_another_name_is_refused(
 def test_an_authority_that_is_none_is_a_problem(ca: str) -> None:
     with pytest.raises(Problem, match="not a list of PEM certificates"):
         Http(Redactor(), ca=ca)
+
+
+class Tunnel(http.server.BaseHTTPRequestHandler):
+    """A proxy that leads every tunnel to `target` and answers what is asked through it in plain text."""
+
+    target = ("", 0)
+    asked: list[tuple[str, str, str]]
+
+    def note(self) -> None:
+        self.asked.append((self.command, self.path, self.headers.get("Proxy-Authorization", "")))
+
+    def do_GET(self) -> None:
+        self.note()
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"proxy")
+
+    def do_CONNECT(self) -> None:
+        self.note()
+        self.send_response(200)
+        self.end_headers()
+        with socket.create_connection(self.target) as onward:
+            back = threading.Thread(target=pump, args=(onward, self.connection))
+            back.start()
+            pump(self.connection, onward)
+            back.join()
+        self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def tunnelling(port: int = 0) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """A proxy's ``host:port``, and what it was asked."""
+    asked: list[tuple[str, str, str]] = []
+    kind = type("Own", (Tunnel,), {"target": ("127.0.0.1", port), "asked": asked})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"127.0.0.1:{proxy.server_port}", asked
+        proxy.shutdown()
+        thread.join()
+
+
+def test_plain_requests_go_through_the_proxy_with_its_login() -> None:
+    with tunnelling() as (place, asked):
+        client = Http(Redactor(), environ={"http_proxy": f"http://ada:pa%2Fss@{place}"})
+        answer = client.request("GET", "http://forge.example.test/api?q=1", timeout=5)
+        assert answer.body == b"proxy"
+        login = base64.b64encode(b"ada:pa/ss").decode()
+        assert asked == [("GET", "http://forge.example.test/api?q=1", f"Basic {login}")]
+
+
+def test_tls_goes_through_a_tunnel_and_ends_at_the_server(
+    certificate: tuple[Path, Path],
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with serving(context) as server:
+        server.answers = [Answer(body=b"whole")]
+        port = int(server.url.rpartition(":")[2])
+        with tunnelling(port) as (place, asked):
+            client = Http(Redactor(), ca=certificate[0].read_text(), environ={"HTTPS_PROXY": place})
+            answer = client.request(
+                "GET", "https://forge.example.test:6443/", timeout=5, headers={"Authorization": "Bearer t"}
+            )
+            assert answer.body == b"whole"
+            assert asked == [("CONNECT", "forge.example.test:6443", "")]
+        assert server.asked[0][2]["Authorization"] == "Bearer t"
+
+
+@pytest.mark.parametrize(
+    ("url", "exceptions", "direct"),
+    [
+        ("https://localhost/", "", True),
+        ("https://127.8.8.8/", "", True),
+        ("https://[::1]/", "", True),
+        ("https://a.example.test/", "", False),
+        ("https://a.example.test/", "*", True),
+        ("https://a.example.test/", "other.test, example.test", True),
+        ("https://EXAMPLE.test/", "example.TEST", True),
+        ("https://an-example.test/", "example.test", False),
+        ("https://example.test/", ".example.test", False),
+        ("https://a.example.test/", ".example.test", True),
+        ("https://a.example.test/", "*.example.test", True),
+        ("https://a.example.test:6443/", "example.test:6443", True),
+        ("https://a.example.test/", "example.test:6443", False),
+        ("https://a.example.test/", "example.test:443", True),
+        ("https://192.0.2.7/", "192.0.2.0/24", True),
+        ("https://192.0.2.7/", "192.0.2.7", True),
+        ("https://192.0.2.7/", "192.0.3.0/24,", False),
+        ("https://192.0.2.7:6443/", "192.0.2.7:6443", True),
+        ("https://[2001:db8::1]/", "2001:db8::/32", True),
+        ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443", True),
+    ],
+)
+def test_what_is_reached_without_the_proxy(url: str, exceptions: str, direct: bool) -> None:
+    found = proxy_for(url, {"HTTPS_PROXY": "proxy.example.test:3128", "NO_PROXY": exceptions})
+    assert (found is None) is direct
+    if found:
+        assert found.url == "http://proxy.example.test:3128"
+
+
+@pytest.mark.parametrize("value", ["socks5://proxy.example.test", "http://", "http://proxy:port", "//"])
+def test_a_proxy_that_cannot_be_used_is_named_and_not_shown(value: str) -> None:
+    with pytest.raises(Problem, match="HTTPS_PROXY is not the address of a proxy that can be used"):
+        proxy_for("https://a.example.test", {"https_proxy": value})
+
+
+def test_a_proxy_is_for_one_scheme() -> None:
+    assert proxy_for("http://a.example.test", {"https_proxy": "proxy.example.test"}) is None
+
+
+def test_a_server_that_sends_little_by_little_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        over = threading.Event()
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not over.wait(0.05):
+                    connection.sendall(b"X-More: 1\r\n")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match=r"no answer that is complete within 0\.5 s"):
+            Http(Redactor()).request("GET", url, timeout=5, total=0.5)
+        assert time.monotonic() - started < 4
+        over.set()
+        thread.join()

@@ -25,7 +25,7 @@ from sf.backends.flux.tokens import (
     Source,
     choose,
 )
-from sf.http import Http
+from sf.http import Http, proxy_for
 from sf.models import Problem
 from sf.tools.kubectl import isolated
 from sf.tools.kubernetes import Api, Endpoint, NoAnswer, Right, Unauthorized, Untrusted, User
@@ -83,7 +83,9 @@ def find_access(gitops: GitopsConfig, context: RuntimeContext, *, mount: Path = 
     context.redactor.register(context.environ.get(REQUEST_TOKEN, ""))
     if cluster.kubeconfig.is_used:
         return _from_kubeconfig(gitops, context)
-    source = choose(gitops, context.environ, lambda: Http(context.redactor), mount=mount)
+    source = choose(
+        gitops, context.environ, lambda: Http(context.redactor, environ=context.environ), mount=mount
+    )
     beside = source.file.with_name("ca.crt") if isinstance(source, Mounted) else None
     return Access(
         server=cluster.server,
@@ -235,8 +237,7 @@ class Cluster:
             tls_server_name=access.tls_server_name,
             certificate=self._certificate,
             key=self._key,
-            proxy=_either(environ, "https_proxy"),
-            no_proxy=_either(environ, "no_proxy"),
+            proxy=proxy_for(access.server, environ),
         )
 
     def _bearer(self) -> str:
@@ -250,8 +251,3 @@ class Cluster:
         if not said:
             return "it may have expired, or be for another cluster"
         return f"compare with the authentication configured for the API server: {', '.join(said)}"
-
-
-def _either(environ: Mapping[str, str], name: str) -> str:
-    """A variable in the spelling of curl, or the one in capitals."""
-    return environ.get(name) or environ.get(name.upper(), "")

@@ -146,7 +146,7 @@ class _Comparison:
         version = _group_version(item.desired)
         resource = self._kinds[version].get(item.key.kind)
         if resource is None:
-            return _Verdict(change=_missing(item, "the cluster does not know its kind"))
+            return _Verdict(change=self._missing(item, "the cluster does not know its kind"))
         if resource.namespaced and not item.key.namespace:
             return _Verdict(unknown="it has no namespace")
         namespace = item.key.namespace if resource.namespaced else ""
@@ -157,7 +157,7 @@ class _Comparison:
         try:
             live = self._allowed(collection, "get", lambda: self._api.read(collection, name))
             if live is None:
-                return _Verdict(change=_missing(item, "it is missing in the cluster"))
+                return _Verdict(change=self._missing(item, "it is missing in the cluster"))
             if flux_setting(item.desired, "ssa") == "ifnotpresent" or _is_left_alone(live):
                 return _SAME
             tried = self._allowed(
@@ -194,15 +194,12 @@ class _Comparison:
         shown_before, shown_after = masked.before, masked.after
         if shown_before is not None and shown_after is not None:
             shown_before, shown_after = aligned(item.key, shown_before, shown_after)
-        reason = Reason(cause=Cause.DRIFT, message="differs in the cluster from what Flux applied")
-        return _Verdict(
-            change=ObjectChange(
-                change=Change.CHANGE,
-                **item.key._asdict(),
-                diff=unified(shown_before, shown_after),
-                reasons=(reason,),
-            )
-        )
+        why = "differs in the cluster from what Flux applied"
+        return _Verdict(change=_drifted(item, Change.CHANGE, unified(shown_before, shown_after), why))
+
+    def _missing(self, item: _Item, why: str) -> ObjectChange:
+        masked = mask_pair(None, item.desired, self._fingerprints)
+        return _drifted(item, Change.ADD, unified(None, masked.after), why)
 
 
 def _incomparable(node: Kustomization, rendering: Rendering) -> str:
@@ -260,10 +257,9 @@ def _stripped(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key != "status"} | {"metadata": kept}
 
 
-def _missing(item: _Item, why: str) -> ObjectChange:
-    return ObjectChange(
-        change=Change.ADD, **item.key._asdict(), reasons=(Reason(cause=Cause.DRIFT, message=why),)
-    )
+def _drifted(item: _Item, change: Change, diff: str, why: str) -> ObjectChange:
+    reason = Reason(cause=Cause.DRIFT, message=why)
+    return ObjectChange(change=change, **item.key._asdict(), diff=diff, reasons=(reason,))
 
 
 def _said(item: _Item, problem: Problem) -> str:

@@ -133,4 +133,4 @@ class Repository:
 def _http(context: RuntimeContext) -> Http:
     from sf.http import Http  # noqa: PLC0415 - start-up time, and few repositories name files on the web
 
-    return Http(context.redactor)
+    return Http(context.redactor, environ=context.environ)

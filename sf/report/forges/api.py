@@ -169,6 +169,7 @@ class Api:
             method,
             url,
             timeout=min(self.timeout, left),
+            total=left,
             headers=headers,
             body=json.dumps(values).encode() if values is not None else None,
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sf.console import Mark, unstyled
-from sf.report.drawing import DRAWINGS
+from sf.report.drawing import draw
 
 # Every kind of line that a diagram of ours may have, and nothing foreign but inside of a label.
 LABEL = r'"(?:[A-Za-z0-9 ./_-]|#\d+;)+"'
@@ -93,8 +93,8 @@ def impacts(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def drawn(document: dict[str, Any], output: str) -> str:
-    return DRAWINGS[document["schema"], output](document)
+def drawn(document: dict[str, Any], output: str, width: int = 10_000) -> str:
+    return draw(document, output, width=width)
 
 
 def kustomization(name: str, namespace: str = "apps", *depends_on: str, **fields: Any) -> dict[str, Any]:
@@ -303,4 +303,22 @@ def test_hosts_say_how_they_are_reached() -> None:
         "plain  plain",
         "behind  deploy@10.0.0.7:2222, with the key ~/.ssh/id, ProxyJump bastion",
         "far  tcp://10.0.0.8:2376, to look at only\n",
+    ]
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
+def test_a_tree_keeps_to_the_width_of_the_terminal(width: int) -> None:
+    names = [f"application-{number}" for number in range(8)]
+    nodes = [
+        kustomization(name, "apps", *(f"apps/{other}" for other in names if other < name)) for name in names
+    ]
+    tree = unstyled(drawn({**graph(*nodes), "unknown": ["word " * 40]}, "text", width=width))
+    assert max(map(len, tree.splitlines())) <= width
+    last = tree.partition("could not")[0].rpartition("── ")[2].replace("│", " ").split()
+    assert last == [
+        "apps/application-7",
+        "apps/application-7",
+        "after",
+        *(f"apps/{name}," for name in names[:6]),
+        "apps/application-6",
     ]

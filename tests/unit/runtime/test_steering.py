@@ -138,6 +138,7 @@ CHANGES: Final = [
     (GITOPS, {"gitops__cluster__kubeconfig": {"context": "mine"}}, "`gitops.cluster.kubeconfig.context`"),
     (GITOPS, {"gitops__oidc__audience": "theirs"}, "`gitops.oidc.audience`"),
     (GITOPS, {"gitops__oidc__variable": "THEIRS"}, "`gitops.oidc.variable`"),
+    (GITOPS, {"gitops__remote_bases": ["example.test/theirs"]}, "`gitops.remote_bases`"),
     (DOCKER, {"docker__ssh__known_hosts": "web ssh-ed25519 AAAA"}, "`docker.ssh.known_hosts`"),
     (DOCKER, {"docker__scripts": True}, "`docker.scripts`"),
 ]
