@@ -6,12 +6,26 @@ committed, what is in the trees, the content of what is built); the version of k
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from typing import Final
+
+# With all that they import.
+IMPORTED: Final = (
+    "sf.cli",
+    "sf.session",
+    "sf.config",
+    "sf.ci.local",
+    "sf.backends.flux.backend",
+    "sf.changes.danger",
+)
 
 
 def main() -> None:
     repository, base, head, *folders = sys.argv[1:]
+    for name in IMPORTED:
+        importlib.import_module(name)
 
     def git(*arguments: str, stdin: str = "") -> str:
         command = ["git", "-C", repository, *arguments]

@@ -1,7 +1,7 @@
 """What a plan of a Flux repository costs, as ratios that have to hold, all of them measured in one run.
 
-CPU of whole process trees, medians of interleaved runs (7, but one of the slow opponents). Exits with 1 when a ratio
-or a count misses its target. With `--write FILE` the tables go to a Markdown file as well.
+CPU of whole process trees, medians of interleaved runs (7, but one of the slow opponents). Exits with 1 when a
+ratio or a count misses its target. With `--write FILE` the tables go to a Markdown file as well.
 """
 
 from __future__ import annotations
