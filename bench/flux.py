@@ -109,6 +109,8 @@ class Subject:
 
     def again(self) -> Command:
         """The same plan with the cache of the same plan."""
+        self.restore()
+        shutil.copytree(self._scratch / "warm", self._scratch / "again", dirs_exist_ok=True)
         command = self.sf("plan", "--base", "HEAD~1", cache="again")
         subprocess.run(command.argv, env=dict(command.environ), check=True, capture_output=True)
         return command
