@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sf.models import Problem
 from sf.process import ProgramFailed, inherited
@@ -96,8 +96,7 @@ _FILE_MODES: Final = frozenset({"100644", "100755"})
 _REFUSED_SETTING: Final = re.compile(r"remote\..*\.uploadpack")
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One entry of a tree: ``mode`` as six octal digits, ``kind`` blob, tree or commit (a submodule).
 
     ``path`` is relative to the root of the tree; bytes that are not UTF-8 are lone surrogates.

@@ -6,10 +6,6 @@ API group. Everything else about a Kustomization (its closure, its variables, it
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-import hashlib
 import os
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +26,8 @@ from sf.backends.flux.kustomization import (
 )
 from sf.backends.flux.outline import Outline, Rendering, key_of
 from sf.backends.flux.render import Build
-from sf.backends.flux.substitute import Variables
-from sf.models import Finding, Problem, Severity, canonical_json
+from sf.backends.flux.variables import variable_sources, variables_from
+from sf.models import Finding, Problem, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,12 +35,13 @@ if TYPE_CHECKING:
     from sf.backends.flux.closure import Closure
     from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.names import Names
+    from sf.backends.flux.outline import ObjectKey
     from sf.backends.flux.render import Renderer
+    from sf.backends.flux.substitute import Variables
     from sf.backends.flux.tree import Tree
     from sf.models import Location
 
     Mentions = Callable[[Tree, str], frozenset[str]]
-    ObjectKey = tuple[str, str, str]
 
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
@@ -389,7 +386,7 @@ class _Walk:
 
     def _lacking(self, node: Kustomization) -> list[ObjectKey]:
         """The objects that `node` names and no build so far has brought to light."""
-        keys = [_variable_source(node, reference) for reference in node.substitute_from]
+        keys = variable_sources(node)
         source = node.source
         if source not in self._own_sources and source.kind != "ExternalArtifact":
             keys.append((source.kind, source.namespace, source.name))
@@ -413,34 +410,12 @@ class _Walk:
         return replace(node, variables=variables)
 
     def _variables(self, node: Kustomization, inline: Any) -> Variables:
-        values: dict[str, str] = {}
-        hidden: set[str] = set()
-        encrypted: list[Any] = []
-        is_open = is_secret = False
-        for reference in node.substitute_from:
-            source = self._object(_variable_source(node, reference))
-            if source is None:
-                is_open = True
-                if reference.get("optional") is not True:
-                    name = f"{reference.get('kind')} {reference.get('name')}"
-                    self._undefined_sources.setdefault(name, set()).add(node.id)
-            elif "sops" in source:
-                # Names are readable, and hide what an earlier source says about them.
-                encrypted.append(source)
-                hidden |= _names(source)
-            else:
-                values |= _data(source)
-                hidden -= values.keys()
-                is_secret = is_secret or reference.get("kind") != "ConfigMap"
-        values |= _without_line_breaks(inline if isinstance(inline, dict) else {})
-        hidden -= (inline if isinstance(inline, dict) else {}).keys()
-        return Variables(
-            values,
-            open=is_open,
-            hidden=frozenset(hidden),
-            origin=hashlib.sha256(canonical_json(encrypted)).hexdigest() if encrypted else "",
-            secret=is_secret,
-        )
+        sources = [self._object(key) for key in variable_sources(node)]
+        for reference, source in zip(node.substitute_from, sources, strict=True):
+            if source is None and reference.get("optional") is not True:
+                name = f"{reference.get('kind')} {reference.get('name')}"
+                self._undefined_sources.setdefault(name, set()).add(node.id)
+        return variables_from(sources, inline if isinstance(inline, dict) else {})
 
     def _search(self, missing: Iterable[ObjectKey]) -> None:
         """Build what may define the objects `missing` and was not built yet."""
@@ -631,48 +606,7 @@ def _node(document: dict[str, Any], parent: str | None) -> Kustomization:
     )
 
 
-def _variable_source(node: Kustomization, reference: Mapping[str, Any]) -> ObjectKey:
-    return str(reference.get("kind", "")), node.namespace, str(reference.get("name", ""))
-
-
 def _some(ids: set[str]) -> str:
     listed = sorted(ids)
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
-
-
-def _names(source: Mapping[str, Any]) -> set[str]:
-    """The names of the variables in a ConfigMap or Secret."""
-    parts = (source.get("data"), source.get("stringData") if source.get("kind") == "Secret" else None)
-    return {name for part in parts if isinstance(part, dict) for name in part}
-
-
-def _data(source: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that a ConfigMap or Secret defines. Line breaks are dropped, as Flux does.
-
-    Raises `Problem` for a value that is not text, which the Kubernetes API refuses.
-    """
-    data = source.get("data")
-    data = data if isinstance(data, dict) else {}
-    if source.get("kind") == "Secret":
-        text = source.get("stringData")
-        data = {**_decoded(data), **(text if isinstance(text, dict) else {})}
-    return _without_line_breaks(data)
-
-
-def _decoded(data: Mapping[str, Any]) -> dict[str, str]:
-    """The values of a Secret; one that is not base64 of text is no variable Flux could use either."""
-    decoded = {}
-    for name, value in data.items():
-        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
-            # Go's decoder skips line breaks and nothing else.
-            compact = str(value).replace("\n", "").replace("\r", "")
-            decoded[name] = base64.b64decode(compact, validate=True).decode()
-    return decoded
-
-
-def _without_line_breaks(values: Mapping[str, Any]) -> dict[str, str]:
-    for name, value in values.items():
-        if not (value is None or isinstance(value, str)):
-            raise Problem(f"the variable {name!r} is {value!r} and not text; quote it")
-    return {name: (value or "").replace("\n", "") for name, value in values.items()}

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from sf.models import Problem
 
-    ObjectKey = tuple[str, str, str]
+#: Kind, namespace and name.
+ObjectKey = tuple[str, str, str]
 
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 _SOURCE_GROUP: Final = "source.toolkit.fluxcd.io"

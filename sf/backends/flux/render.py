@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
-from sf.backends.flux.fields import decoded
 from sf.backends.flux.foreign import home, localised, needs, root, tells_origins, web_files
 from sf.backends.flux.kustomization import is_kustomization
+from sf.backends.flux.merging import mapping, merged_kustomization
 from sf.backends.flux.outline import Outline, Rendering, outline_of
-from sf.backends.flux.remote import is_remote, shown
 from sf.backends.flux.substitute import Beyond, expand
-from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
+from sf.backends.flux.tree import KUSTOMIZATION_FILES
 from sf.cache import Cache
 from sf.changes.masking import holds_secrets
 from sf.models import Problem, canonical_json
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
 
 # Part of every cache key: raise it when equal inputs may give other objects than before.
 RENDERER: Final = "2"
-_KUSTOMIZATION: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-_TEXTS: Final = {"targetNamespace": "namespace", "namePrefix": "namePrefix", "nameSuffix": "nameSuffix"}
-_SELECTOR: Final = ("group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector")
 # The spec fields that change what is built. Everything else changes how it is applied.
 _BUILT_FROM: Final = (
     "buildMetadata",
@@ -197,7 +193,7 @@ class Renderer:
                 # What is left out here may be what it fails for.
                 return Rendering(unknown=(*unknown, problem.message), withheld=True)
             return Rendering(error=_explained(problem, build))
-        if closure.fetched and tells_origins(closure, kustomization(build.tree, build.path, build.spec)):
+        if closure.fetched and tells_origins(closure, merged_kustomization(build.tree, build.path, build.spec)):
             unknown.append("where its objects come from, which buildMetadata has them say")
         if build.variables and build.variables.undefined:
             names = ", ".join(sorted(build.variables.undefined))
@@ -258,110 +254,13 @@ def _is_final(rendering: Rendering, build: Build) -> bool:
     return not (rendering.error or rendering.withheld or build.closure.remote or uses_secrets)
 
 
-def kustomization(tree: Tree, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The kustomization file that Flux would write for a Kustomization with this `spec` at `path`.
-
-    Raises `Problem` when the file there cannot be read or a component is not a relative path.
-    """
-    merged = _own_kustomization(tree, path)
-    for name, field in _TEXTS.items():
-        if spec.get(name):
-            merged[field] = str(spec[name])
-    _extend(merged, "patches", [_patch(patch) for patch in _entries(spec, "patches", dict)])
-    _extend(merged, "components", list(_components(tree, path, spec)))
-    _merge_images(merged, _entries(spec, "images", dict))
-    if build_metadata := _entries(spec, "buildMetadata", str):
-        merged["buildMetadata"] = build_metadata
-    return merged
-
-
-def _entries(spec: Mapping[str, Any], field: str, kind: type) -> list[Any]:
-    listed = spec.get(field) or []
-    if isinstance(listed, list) and all(isinstance(entry, kind) for entry in listed):
-        return listed
-    raise Problem(f"spec.{field} is not a list of {'texts' if kind is str else 'mappings'}; Flux refuses it")
-
-
-def _own_kustomization(tree: Tree, path: str) -> dict[str, Any]:
-    existing = tree.kustomization(path)
-    if existing is None:
-        prefix = f"{path}/" if path else ""
-        # In the order of filepath.Walk.
-        listed = sorted(tree.manifests(path), key=lambda name: name.split("/"))
-        resources = [f"./{name.removeprefix(prefix)}" for name in listed]
-        # Without either, kustomize refuses the file as empty.
-        return _KUSTOMIZATION | ({"resources": resources} if resources else {"namespace": "_placeholder"})
-    merged: dict[str, Any] = _KUSTOMIZATION | decoded(_mapping(tree, existing))
-    if not merged.get("resources"):
-        merged["buildMetadata"] = ["originAnnotations"]
-    return merged
-
-
-def _mapping(tree: Tree, file: str) -> dict[str, Any]:
-    loaded: Any = documents.load_yaml11(tree.read(file), path=file)
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise Problem(f"{file} is not a kustomization")
-    return loaded
-
-
-def _extend(merged: dict[str, Any], key: str, more: list[Any]) -> None:
-    if more:
-        merged[key] = [*(merged.get(key) or []), *more]
-
-
-def _patch(patch: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {"patch": patch.get("patch", "")}
-    # Without a selector a patch applies to the object it names, with an empty one to all.
-    if isinstance(target := patch.get("target"), dict):
-        merged["target"] = {key: target[key] for key in _SELECTOR if target.get(key)}
-    return merged
-
-
-def _components(tree: Tree, path: str, spec: Mapping[str, Any]) -> Iterator[str]:
-    for component in _entries(spec, "components", str):
-        if component.startswith("/") or is_remote(component):
-            raise Problem(f"the component {shown(component)!r} is not a local, relative path")
-        try:
-            there = tree.join(path, component)
-        except Escape:
-            if spec.get("ignoreMissingComponents"):
-                continue
-            raise
-        if tree.is_folder(there) or tree.oid(there) is not None or not spec.get("ignoreMissingComponents"):
-            yield component
-
-
-def _merge_images(merged: dict[str, Any], images: list[Mapping[str, Any]]) -> None:
-    """An image of the spec wins field by field; tag and digest are one choice, so either one clears the other."""
-    if not images:
-        return
-    known = [dict(image) for image in merged.get("images") or []]
-    for image in images:
-        same = next((mine for mine in known if mine.get("name") == image.get("name")), None)
-        if same is None:
-            known.append(
-                {key: image[key] for key in ("name", "newName", "newTag", "digest") if image.get(key)}
-            )
-            continue
-        if image.get("newName"):
-            same["newName"] = image["newName"]
-        if image.get("newTag") or image.get("digest"):
-            for key in ("newTag", "digest"):
-                same.pop(key, None)
-                if image.get(key):
-                    same[key] = image[key]
-    merged["images"] = known
-
-
 def _files(build: Build) -> Iterator[tuple[str, bytes]]:
     """What has to lie on disk for the build: the closure, the merged kustomization, what was fetched for it."""
     tree, closure = build.tree, build.closure
     for part in (closure, *(folder.closure for folder in closure.foreign)):
         _require_whole(part)
     own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
-    yield from _placed(closure, home(closure), {own: kustomization(tree, build.path, build.spec)})
+    yield from _placed(closure, home(closure), {own: merged_kustomization(tree, build.path, build.spec)})
     for folder in closure.foreign:
         yield from _placed(folder.closure, root(folder), {})
     yield from web_files(closure)
@@ -382,7 +281,7 @@ def _placed(closure: Closure, base: str, merged: dict[str, dict[str, Any]]) -> I
         _require_end(name, tree.blobs[oid])
         yield _in(base, name), tree.blobs[oid]
     for file in {*merged, *(file for file, _ in (*closure.remote, *closure.fetched))}:
-        value = localised(merged.get(file) or _mapping(tree, file), file, closure, base)
+        value = localised(merged.get(file) or mapping(tree, file), file, closure, base)
         lacking = {address for named_in, address in closure.remote if named_in == file}
         yield _in(base, file), _dumped(_without(value, lacking))
 

@@ -119,7 +119,8 @@ class Tree:
 
         Raises `Escape` when it leads out of the tree.
         """
-        joined = posixpath.normpath(posixpath.join(folder, reference))
+        is_inside = folder and not reference.startswith("/")
+        joined = posixpath.normpath(f"{folder}/{reference}" if is_inside else reference)
         if joined == ".." or joined.startswith(("../", "/")):
             raise Escape(f"the path {reference!r} leads out of the source")
         return "" if joined == "." else joined
