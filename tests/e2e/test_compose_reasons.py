@@ -24,7 +24,7 @@ services:
   sick:
     <<: *one
     volumes: ["./state:/state"]
-    healthcheck: {test: [CMD, test, "!", -e, /state/sick], interval: 1s, retries: 1, start_interval: 200ms}
+    healthcheck: {test: [CMD, test, "!", -e, /state/sick], interval: 1s, retries: 1}
   loop:
     <<: *one
     command: [sh, -c, "test ! -e /state/broken || exit 3; exec sleep 1000"]
@@ -53,7 +53,8 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_every_reason_is_seen_and_a_deployment_puts_it_right(estate: Estate, engine: Engine) -> None:
     estate.commit({"bench/all/compose.yaml": STACK, "bench/all/state/.keep": ""})
-    assert estate.reconcile().error is None
+    first = estate.reconcile()
+    assert first.error is None, first.ended("bench/all")
     assert estate.plan().action("bench/all").effect is Change.UNCHANGED
 
     def state(service: str, form: str) -> str:
@@ -80,12 +81,14 @@ def test_every_reason_is_seen_and_a_deployment_puts_it_right(estate: Estate, eng
     live = estate.plan().action("bench/all").live
     assert live is not None
     assert live.effect is Change.CHANGE
-    assert {one.name: [reason.message for reason in one.reasons] for one in live.objects} == {
+    reasons = {one.name: [reason.message for reason in one.reasons] for one in live.objects}
+    # Between two looks at it, it may have been started again.
+    assert reasons.pop("loop") in (["it restarts in a loop (exit code 3)"], ["it restarts in a loop"])
+    assert reasons == {
         "byhand": ["its container is not the one that the last deployment made"],
         "extra": ["it runs and is not part of the stack"],
         "gone": ["it has no container"],
         "killed": ["it is not running (exit code 137)"],
-        "loop": ["it restarts in a loop (exit code 3)"],
         "paused": ["somebody paused it: it stays paused"],
         "sick": ["it is unhealthy"],
         "stopped": ["somebody stopped it: it stays stopped"],

@@ -70,7 +70,9 @@ def examine(container: Container, engine: Engine) -> Health:
         return _RUNNING.get(container.health, Health(Condition.FINE, container.health or state))
     if state == "restarting":
         code = engine.history(container.id).exit_code
-        return Health(Condition.BROKEN, state, f"it restarts in a loop (exit code {code})")
+        # It may have been started again since it was listed, and then the code says nothing.
+        how = f" (exit code {code})" if code else ""
+        return Health(Condition.BROKEN, state, f"it restarts in a loop{how}")
     return _AT_REST.get(state) or _examine_ended(container, engine)
 
 
