@@ -46,7 +46,7 @@ PLACES: Mapping[str, Mapping[str, str]] = {
 """Where each image has its programs."""
 
 REQUIREMENTS = ("requirements-build.txt", "requirements-image.txt")
-ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "aarch64"}
+ARCHITECTURES = ("x86_64", "aarch64")
 GLIBC = ("2_17", "2_28", "2_34")
 
 # $1 is the new root. The official image has python in /usr/local and lets pip install where it likes; docker
@@ -72,7 +72,7 @@ def images() -> dict[str, str]:
 
 def ensure() -> Path:
     """Have everything in the cache that `build` takes from the network, and return the folder of the base."""
-    _wheels()
+    wheels()
     _programs()
     return _base()
 
@@ -101,13 +101,13 @@ def helper(engine: Engine) -> str:
 
 def _python(engine: Engine) -> str:
     """Have the stand-in of the base in `engine`, and return its tag."""
-    base, wheels = _base(), _wheels()
-    raw, tag = f"sf-standin/base:{base.name}", f"sf-standin/python:{base.name}-{wheels.name}"
+    base, locked = _base(), wheels()
+    raw, tag = f"sf-standin/base:{base.name}", f"sf-standin/python:{base.name}-{locked.name}"
     if not engine.docker("images", "--quiet", raw):
         engine.docker("import", "--change", 'CMD ["python3"]', str(base / "rootfs.tar"), raw)
     if not engine.docker("images", "--quiet", tag):
         dockerfile = f"FROM {raw}\nCOPY . /{INSIDE}/wheels\n".encode()
-        folder = str(wheels / platform.machine())
+        folder = str(locked / platform.machine())
         engine.docker("build", "--quiet", "--tag", tag, "--file", "-", folder, stdin=dockerfile)
     return tag
 
@@ -128,7 +128,7 @@ def _pack(folder: Path) -> None:
         prepare, index = Path(scratch, "prepare"), Path(scratch, "index")
         prepare.write_text(f"#!/bin/sh\nset -eu\n{PREPARE}")
         index.write_text(
-            f'#!/bin/sh\nset -eu\nPYTHONPATH={CHECKOUT} exec python3 -m toolchain.standins "$1"\n'
+            f'#!/bin/sh\nset -eu\nPYTHONPATH={CHECKOUT} exec {sys.executable} -m toolchain.standins "$1"\n'
         )
         for script in (prepare, index):
             script.chmod(0o755)
@@ -155,7 +155,7 @@ def write_index(root: Path) -> None:
         other.unlink()
 
 
-def _wheels() -> Path:
+def wheels() -> Path:
     """Have every locked library for both architectures; that they can be had at all is proven by this."""
     texts = {name: (CHECKOUT / name).read_bytes() for name in REQUIREMENTS}
     folder = cache.home() / f"wheels-{cache.key({**texts, 'layout': LAYOUT.encode()})}"
