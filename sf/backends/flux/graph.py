@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
 SOURCE_API_VERSION: Final = "source.toolkit.fluxcd.io/v"
+OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
+OPERATOR_API_VERSION: Final = f"{OPERATOR_GROUP}/v"
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 # The fields of a kustomization that make other names out of those in its files.
 _AFFIXES: Final = ("namePrefix", "nameSuffix")
@@ -58,12 +60,14 @@ _WORKERS: Final = max(2, os.cpu_count() or 2)
 class Start:
     """Where a cluster begins: a path, and the Kustomization there when its document is not part of the path.
 
-    ``source`` is known when the start says which source object is this repository.
+    ``source`` is known when the start says which source object is this repository. ``made``: objects that are made
+    for the cluster and stand in no file.
     """
 
     path: str
     root: Kustomization | None = None
     source: SourceRef | None = None
+    made: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(slots=True)
@@ -152,7 +156,7 @@ class _Walk:
         self._entry = Entry(path=start.path)
         self._own_sources = {start.source} if start.source else set()
         self._itself = ""
-        self._objects: dict[ObjectKey, dict[str, Any]] = {}
+        self._objects: dict[ObjectKey, Mapping[str, Any]] = {_key_of(item): item for item in start.made}
         self._rendered: set[str] = set()
         self._assumed: set[ObjectKey] = set()
         self._undefined_sources: dict[str, set[str]] = {}
@@ -245,6 +249,7 @@ class _Walk:
     def _children(self, nodes: list[Kustomization]) -> list[Kustomization]:
         """What the builds of `nodes` bring to light. Only those are built that can bring anything."""
         flux_files = self._graph.mentions(self._tree, API_VERSION)
+        flux_files |= self._graph.mentions(self._tree, OPERATOR_API_VERSION)
         parents = [
             node
             for node in nodes
@@ -435,12 +440,21 @@ class _Walk:
 
     def _remember(self, rendering: Rendering) -> None:
         for item in rendering.objects:
-            _, kind = kind_of(item)
-            metadata = item["metadata"]
-            self._objects[kind, str(metadata.get("namespace") or ""), str(metadata["name"])] = item
+            self._objects[_key_of(item)] = item
 
     def _report(self, rendering: Rendering, subject: str) -> None:
         self._entry.unknown += [f"{subject}: {sentence}" for sentence in rendering.unknown]
+        sets = {
+            _key_of(item) for item in rendering.objects if kind_of(item) == (OPERATOR_GROUP, "ResourceSet")
+        }
+        if sets:
+            self._find(
+                "not-rendered",
+                Severity.INFO,
+                f"{subject}: what Flux Operator makes of ResourceSet {_some({name for *_, name in sets})} is not "
+                "rendered here",
+                subject,
+            )
         if rendering.error:
             self._find(
                 "build-failed",
@@ -590,6 +604,11 @@ def _node(document: dict[str, Any], parent: str | None) -> Kustomization:
         spec=spec if isinstance(spec, dict) else {},
         parent=parent,
     )
+
+
+def _key_of(item: Mapping[str, Any]) -> ObjectKey:
+    metadata = item["metadata"]
+    return kind_of(item)[1], str(metadata.get("namespace") or ""), str(metadata["name"])
 
 
 def _variable_source(node: Kustomization, reference: Mapping[str, Any]) -> ObjectKey:

@@ -7,38 +7,52 @@ builds others.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sf import documents
-from sf.backends.flux.graph import API_VERSION, SOURCE_API_VERSION, Start, spec_path
-from sf.backends.flux.kustomization import Kustomization, is_kustomization, kind_of
+from sf.backends.flux.closure import Closures, Names
+from sf.backends.flux.graph import (
+    API_VERSION,
+    OPERATOR_API_VERSION,
+    OPERATOR_GROUP,
+    SOURCE_API_VERSION,
+    Start,
+    spec_path,
+)
+from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization, kind_of
 from sf.backends.flux.render import Build
-from sf.backends.flux.tree import MANIFEST_SUFFIXES
+from sf.backends.flux.tree import MANIFEST_SUFFIXES, Blobs, Tree
 from sf.models import Finding, Location, Problem, Severity
+from sf.tools.git import TreeEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sf.backends.flux.graph import Entry, Graph
 
-_OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
 _INSTANCE_CHART: Final = "flux-instance"
-_INSTANCE_TEXTS: Final = (f"{_OPERATOR_GROUP}/v", _INSTANCE_CHART)
+_INSTANCE_TEXTS: Final = (OPERATOR_API_VERSION, _INSTANCE_CHART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A document in a file that may be the beginning of a cluster: its Kustomization, or the one made of it."""
+    """A document in a file that may be the beginning of a cluster: its Kustomization, or the one made of it.
+
+    ``source``: the source object that Flux Operator makes for that one.
+    """
 
     location: Location
     root: Kustomization
     path: str
     is_instance: bool
+    source: Mapping[str, Any] | None = None
 
     @property
     def start(self) -> Start:
-        return Start(path=self.path, root=self.root)
+        return Start(path=self.path, root=self.root, made=(self.source,) if self.source else ())
 
 
 def find_starts(graph: Graph) -> list[Start]:
@@ -134,14 +148,19 @@ def _candidate(graph: Graph, document: documents.Document) -> Candidate | None:
     if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
         return None
     is_instance = not is_kustomization(value)
-    root = _instance_root(value) if is_instance else _kustomization(value)
+    source: Mapping[str, Any] | None = None
+    if is_instance:
+        made = _made_by_operator(graph, value)
+        root, source = made or (None, None)
+    else:
+        root = _kustomization(value)
     if root is None or not isinstance(root.spec.get("path"), str):
         return None
     path = spec_path(root)
     if not graph.tree.is_folder(path):
         return None
     location = Location(document.path, document.line)
-    return Candidate(location=location, root=root, path=path, is_instance=is_instance)
+    return Candidate(location=location, root=root, path=path, is_instance=is_instance, source=source)
 
 
 def _kustomization(value: dict[str, Any]) -> Kustomization | None:
@@ -155,33 +174,77 @@ def _kustomization(value: dict[str, Any]) -> Kustomization | None:
     )
 
 
-def _instance_root(value: dict[str, Any]) -> Kustomization | None:
-    """The Kustomization that Flux Operator makes of a FluxInstance, or of the values of its chart.
+def _made_by_operator(graph: Graph, value: dict[str, Any]) -> tuple[Kustomization, Mapping[str, Any]] | None:
+    """What Flux Operator makes of the ``sync`` of a FluxInstance, or of the values of its chart.
 
-    Source and Kustomization have the name of ``sync.name``, by default that of the namespace
-    (Flux Operator, FluxInstance API reference, sync configuration).
+    Source and Kustomization have the name of ``sync.name``, by default that of the namespace, and are patched
+    with ``kustomize.patches`` like all that it makes (Flux Operator, FluxInstance API reference).
     """
     group, kind = kind_of(value)
-    sync = None
-    if (group, kind) == (_OPERATOR_GROUP, "FluxInstance"):
-        sync = _at(value, "spec", "sync")
+    instance = None
+    if (group, kind) == (OPERATOR_GROUP, "FluxInstance"):
+        instance = value.get("spec")
     elif kind == "HelmRelease" and _INSTANCE_CHART in str(_chart(value)):
-        sync = _at(value, "spec", "values", "instance", "sync")
+        instance = _at(value, "spec", "values", "instance")
+    sync = _at(instance, "sync")
     if not isinstance(sync, dict):
         return None
     namespace = str(
         value["metadata"].get("namespace") or _at(value, "spec", "targetNamespace") or "flux-system"
     )
-    name = str(sync.get("name") or namespace)
-    return Kustomization(
-        namespace=namespace,
-        name=name,
-        spec={
+    metadata = {"name": str(sync.get("name") or namespace), "namespace": namespace}
+    source: dict[str, Any] = {
+        "apiVersion": f"{SOURCE_API_VERSION}1",
+        "kind": str(sync.get("kind") or "GitRepository"),
+        "metadata": metadata,
+        "spec": {key: sync[key] for key in ("url", "ref", "interval") if key in sync},
+    }
+    root: dict[str, Any] = {
+        "apiVersion": f"{API_VERSION}1",
+        "kind": KIND,
+        "metadata": metadata,
+        "spec": {
             "path": sync.get("path"),
             "prune": True,
-            "sourceRef": {"kind": str(sync.get("kind") or "GitRepository"), "name": name},
+            "sourceRef": {"kind": source["kind"], "name": metadata["name"]},
         },
+    }
+    patches = _at(instance, "kustomize", "patches")
+    if isinstance(patches, list):
+        root, source = _patched(graph, root, source, patches)
+    return (
+        Kustomization(namespace=namespace, name=str(root["metadata"]["name"]), spec=root["spec"]),
+        source,
     )
+
+
+def _patched(
+    graph: Graph, root: dict[str, Any], source: dict[str, Any], patches: list[Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`root` and `source` with those `patches` that select one of them by kind; as they are if that fails."""
+    kinds = (KIND, source["kind"])
+    chosen = [patch for patch in patches if _selects(_at(patch, "target", "kind"), kinds)]
+    if not chosen:
+        return root, source
+    contents = {
+        hashlib.sha1(data, usedforsecurity=False).hexdigest(): data
+        for data in (documents.dump(item).encode() for item in (root, source))
+    }
+    entries = [TreeEntry("100644", "blob", oid, f"{oid}.yaml") for oid in contents]
+    tree = Tree(entries, Blobs(lambda oids: {oid: contents[oid] for oid in oids}))
+    rendering = graph.renderer.render(
+        Build(tree=tree, path="", spec={"patches": chosen}, closure=Closures(tree, Names()).of(""))
+    )
+    made = {kind_of(item)[1]: item for item in rendering.objects}
+    return made.get(KIND, root), made.get(source["kind"], source)
+
+
+def _selects(pattern: Any, kinds: Iterable[str]) -> bool:
+    """Whether the `pattern` for kinds in the target of a patch, a regular expression of the whole, fits one."""
+    try:
+        return isinstance(pattern, str) and any(re.fullmatch(pattern, kind) for kind in kinds)
+    except re.error:
+        return False
 
 
 def _chart(value: dict[str, Any]) -> Any:
