@@ -212,12 +212,13 @@ class Cluster:
         programs.run(["git", "-C", repository, "push", "--quiet", self.git_url(name), refspec])
         return programs.run(["git", "-C", bare, "rev-parse", f"refs/heads/{branch}"]).strip()
 
-    def permissive_crds(self, kinds: Iterable[tuple[str, str, str]]) -> None:
-        """Define kinds (group, version, kind) as namespaced ones whose objects may hold anything."""
+    def permissive_crds(self, kinds: Iterable[tuple[str, str, str]], *, is_namespaced: bool = True) -> None:
+        """Define kinds (group, version, kind) whose objects may hold anything."""
         versions: dict[tuple[str, str], list[str]] = {}
         for group, version, kind in kinds:
             versions.setdefault((group, kind), []).append(version)
-        items = [_permissive(group, kind, names) for (group, kind), names in versions.items()]
+        scope = "Namespaced" if is_namespaced else "Cluster"
+        items = [_permissive(group, kind, names, scope) for (group, kind), names in versions.items()]
         self._define(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}).encode())
 
     def log(self, name: str) -> str:
@@ -462,7 +463,7 @@ def _groups(user: str) -> str:
     return "" if user.startswith("system:") else "system:masters"
 
 
-def _permissive(group: str, kind: str, versions: Sequence[str]) -> dict[str, Any]:
+def _permissive(group: str, kind: str, versions: Sequence[str], scope: str) -> dict[str, Any]:
     """The definition of a kind without a schema. Its plural is guessed, as only URLs show it."""
     plural = f"{kind.lower()}s"
     return {
@@ -471,7 +472,7 @@ def _permissive(group: str, kind: str, versions: Sequence[str]) -> dict[str, Any
         "metadata": {"name": f"{plural}.{group}"},
         "spec": {
             "group": group,
-            "scope": "Namespaced",
+            "scope": scope,
             "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
             "versions": [
                 {

@@ -1,7 +1,8 @@
 """Which changes of built-in objects the API server refuses.
 
-Source: the ``Validate…Update`` functions in pkg/apis/*/validation of Kubernetes 1.36, and of
-apiextensions-apiserver 0.36 for definitions of custom resources.
+Source: the ``Validate…Update`` functions in pkg/apis/*/validation of Kubernetes 1.36, where not said otherwise by
+the name of the kind, and of apiextensions-apiserver 0.36 for definitions of custom resources. Tests ask a real API
+server about every field.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sf.changes.manifest import at, same, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sf.changes.manifest import Identity
 
@@ -25,12 +26,16 @@ _ALWAYS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("apps", "ReplicaSet"): ("spec.selector",),
     ("apps", "StatefulSet"): ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"),
     ("batch", "Job"): (
-        *("spec.template", "spec.podFailurePolicy", "spec.successPolicy"),
+        *("spec.podFailurePolicy", "spec.successPolicy"),
         *("spec.backoffLimitPerIndex", "spec.managedBy"),
     ),
+    ("discovery.k8s.io", "EndpointSlice"): ("addressType",),
     (_RBAC, "ClusterRoleBinding"): ("roleRef",),
     (_RBAC, "RoleBinding"): ("roleRef",),
+    ("resource.k8s.io", "ResourceClaim"): ("spec",),
+    ("resource.k8s.io", "ResourceClaimTemplate"): ("spec",),
     ("storage.k8s.io", "StorageClass"): ("provisioner", "parameters"),
+    ("storage.k8s.io", "VolumeAttributesClass"): ("driverName", "parameters"),
     ("", "PersistentVolumeClaim"): ("spec.accessModes", "spec.selector", "spec.dataSource"),
     ("networking.k8s.io", "IngressClass"): ("spec.controller",),
     ("node.k8s.io", "RuntimeClass"): ("handler",),
@@ -43,10 +48,13 @@ _ONCE_SET: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "PersistentVolume"): (
         *("spec.volumeMode", "spec.csi", "spec.nfs", "spec.hostPath", "spec.local", "spec.iscsi", "spec.fc"),
     ),
-    ("", "PersistentVolumeClaim"): ("spec.storageClassName", "spec.volumeMode", "spec.volumeName"),
+    ("", "PersistentVolumeClaim"): (
+        *("spec.storageClassName", "spec.volumeMode", "spec.volumeName", "spec.dataSourceRef"),
+    ),
     ("", "Secret"): ("type",),
     ("", "Service"): ("spec.clusterIP",),
     ("scheduling.k8s.io", "PriorityClass"): ("preemptionPolicy",),
+    ("storage.k8s.io", "CSIDriver"): ("spec.attachRequired", "spec.volumeLifecycleModes"),
     ("storage.k8s.io", "StorageClass"): ("reclaimPolicy", "volumeBindingMode"),
 }
 """Fields that the API server fills in itself: where a manifest has none, what it has now may be the same."""
@@ -55,6 +63,9 @@ _FROZEN: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "Secret"): ("data", "stringData", "immutable"),
 }
 """Fields of objects that say ``immutable: true``."""
+
+# What may change in the template of a Job that is suspended (validatePodTemplateUpdate).
+_SCHEDULING: Final = frozenset({"nodeSelector", "tolerations", "schedulingGates", "affinity"})
 
 _QUANTITY: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{0,30})?)([eE][0-9]{1,2}|[KMGTPE]i|[kMGTPE]?)")
 _SUFFIXES: Final = {
@@ -79,8 +90,8 @@ def refused_fields(own: Identity, before: Mapping[str, Any], after: Mapping[str,
         for field in _FROZEN.get(key, ()):
             if not same(before.get(field), after.get(field)):
                 yield field
-    if key == ("", "PersistentVolumeClaim"):
-        yield from _shrunk(before, after)
+    if rule := _RULES.get(key):
+        yield from rule(before, after)
 
 
 def _both(field: str, before: Any, after: Any) -> tuple[Any, Any]:
@@ -95,6 +106,42 @@ def _shrunk(before: Any, after: Any) -> Iterator[str]:
         yield field
 
 
+def _other_balancer(before: Any, after: Any) -> Iterator[str]:
+    """The class of a load balancer stays as long as the Service is one (validateLoadBalancerClassField)."""
+    field = "spec.loadBalancerClass"
+    if _both("spec.type", before, after) == ("LoadBalancer", "LoadBalancer"):
+        old, new = _both(field, before, after)
+        if old is not None and old != new:
+            yield field
+
+
+def _other_job(before: Any, after: Any) -> Iterator[str]:
+    """How many pods have to succeed stays, but in an indexed Job where as many run at once (validateCompletions).
+
+    ``parallelism`` may always change. Where neither is set, the API server sets both to 1 (SetDefaults_Job).
+    """
+    old, new = _both("spec.completions", before, after)
+    stored = 1 if old is None and at(before, "spec", "parallelism") is None else old
+    if at(after, "spec", "completionMode") == "Indexed":
+        is_refused = new not in {stored, at(after, "spec", "parallelism")}
+    else:
+        is_refused = new not in ({stored, None} if old is None else {old})
+    if is_refused:
+        yield "spec.completions"
+    templates = _both("spec.template", before, after)
+    if at(before, "spec", "suspend") is True:
+        templates = _unscheduled(templates[0]), _unscheduled(templates[1])
+    if not same(*templates):
+        yield "spec.template"
+
+
+def _unscheduled(template: Any) -> Any:
+    spec = at(template, "spec")
+    if not isinstance(spec, dict):
+        return template
+    return {"spec": {name: value for name, value in spec.items() if name not in _SCHEDULING}}
+
+
 def _bytes(quantity: Any) -> Decimal | None:
     """What a quantity of Kubernetes stands for; None for what is none."""
     match = _QUANTITY.fullmatch(text(quantity))
@@ -104,3 +151,11 @@ def _bytes(quantity: Any) -> Decimal | None:
     if suffix[:1] in {"e", "E"} and suffix[1:].isdecimal():
         return Decimal(number) * Decimal(10) ** int(suffix[1:])
     return Decimal(number) * _SUFFIXES[suffix]
+
+
+_RULES: Final[Mapping[tuple[str, str], Callable[[Any, Any], Iterator[str]]]] = {
+    ("", "PersistentVolumeClaim"): _shrunk,
+    ("", "Service"): _other_balancer,
+    ("batch", "Job"): _other_job,
+}
+"""What is more than a field that stays."""

@@ -10,11 +10,12 @@ Hidden are
 - the annotation in which ``kubectl apply`` keeps a copy of an object;
 - the value beside a ``name`` that sounds like a secret (environment variables, of any kind of object), and
   `--password=...` in the arguments of a program;
-- values whose key sounds like one in ``spec.values`` of a HelmRelease and ``spec.postBuild.substitute`` of a
-  Kustomization; and in all these places URLs that carry a password.
+- values whose key sounds like one in ``spec.values`` of a HelmRelease, ``spec.postBuild.substitute`` of a
+  Kustomization, and of one line in a ConfigMap; and in all these places URLs that carry a password;
+- what stands behind such a name inside a text: a patch, a file of a ConfigMap, values of a chart as one text.
 
 A literal in a pod is no secret to Kubernetes, but people put passwords there, and a plan is read by more people
-than a repository. The values of a ConfigMap are shown. What SOPS encrypted shows which ciphertext it is.
+than a repository. Other values of a ConfigMap are shown. What SOPS encrypted shows which ciphertext it is.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from sf.changes.embedded import secrets_in
 from sf.changes.manifest import HELM_GROUP, KUSTOMIZE_GROUP, at, identity, mapping, text
+from sf.changes.secret_names import URL_PASSWORD, names_secret
 from sf.models import Problem, canonical_json
 from sf.tools import sops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from sf.changes.embedded import Span
     from sf.changes.manifest import Identity
 
     Hide = Callable[[str, Any], "_Hidden"]
@@ -48,16 +52,7 @@ HIDDEN_CHANGED: Final = "(hidden, changed)"
 _SHOWN: Final = 16  # hexadecimal digits, 64 bits
 _COPY: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _OPEN_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata", "type", "immutable"})
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET_PARTS: Final = (
-    *("password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey"),
-    *("accesskey", "encryptionkey", "signingkey", "masterkey"),
-)
-_SECRET_WORDS: Final = frozenset({"pass", "pwd", "auth", "dsn", "salt"})
-_REFERENCE_ENDS: Final = frozenset({"file", "path", "dir", "name", "namespace", "ref", "url", "uri", "type"})
-_NO_SECRETS: Final = frozenset({"topologykey", "publickey"})
 _ARGUMENT: Final = re.compile(r"--?([A-Za-z][\w.-]*)=.+", re.DOTALL)
-_URL_PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 class Fingerprints:
@@ -147,26 +142,19 @@ def holds_secrets(item: Mapping[str, Any]) -> bool:
     return mask_pair(item, None, Fingerprints()).before != item
 
 
-def names_secret(name: str) -> bool:
-    """Whether people keep secrets under `name`: ``DB_PASSWORD`` and ``apiKey``, not ``secretName``."""
-    words = [word.lower() for word in _WORD.findall(name)]
-    joined = "".join(words)
-    if not words or words[-1] in _REFERENCE_ENDS or "existing" in words or joined in _NO_SECRETS:
-        return False
-    return (
-        any(part in joined for part in _SECRET_PARTS)
-        or not _SECRET_WORDS.isdisjoint(words)
-        or (len(words) > 1 and "key" in words)
-        or name == "KEY"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Hidden:
     """Stands where a secret stood, until it is known what the other side holds there."""
 
     context: str
     value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Woven:
+    """A text with secrets in it."""
+
+    parts: tuple[str | _Hidden, ...]
 
 
 class _Side:
@@ -196,6 +184,8 @@ class _Side:
 def _revealed(value: Any, shown: Callable[[_Hidden], str | None]) -> Any:
     if isinstance(value, _Hidden):
         return shown(value)
+    if isinstance(value, _Woven):
+        return "".join(part if isinstance(part, str) else str(shown(part)) for part in value.parts)
     if isinstance(value, dict):
         return {key: _revealed(item, shown) for key, item in value.items()}
     if isinstance(value, list):
@@ -217,13 +207,17 @@ def _masked(item: Mapping[str, Any], side: _Side) -> dict[str, Any]:
         plain = _with_ciphertext_ids(plain)
     if own.kind == "Secret":
         plain = _masked_secret(plain, own, hide)
-    elif own.kind != "ConfigMap":
+    elif own.kind == "ConfigMap":
+        plain = _without_secret_lines(plain, hide)
+    else:
         plain = _without_named_values(plain, "", hide)
     if own.group_kind == (HELM_GROUP, "HelmRelease"):
         plain = _replaced(plain, ("spec", "values"), hide)
     elif own.group_kind == (KUSTOMIZE_GROUP, "Kustomization"):
         plain = _replaced(plain, ("spec", "postBuild", "substitute"), hide)
-    return _without_copy(plain, hide)
+    plain = _without_copy(plain, hide)
+    # The texts in a definition of a resource describe fields, among them those for secrets.
+    return plain if own.kind == "CustomResourceDefinition" else _without_embedded(plain, "", hide)
 
 
 def _masked_entry(entry: Any, parent: Identity, side: _Side) -> Any:
@@ -294,10 +288,40 @@ def _without_copy(item: dict[str, Any], hide: Hide) -> dict[str, Any]:
     return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
 
 
+def _without_embedded(value: Any, place: str, hide: Hide, *, of_secret: bool = False) -> Any:
+    """`value` with every text in it shown without the secrets inside. `of_secret`: it is a patch of a Secret."""
+    if isinstance(value, dict):
+        of_secret = at(value, "target", "kind") == "Secret"
+        return {
+            key: _without_embedded(item, f"{place}/{key}", hide, of_secret=of_secret and key == "patch")
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_embedded(item, f"{place}/{_step(item)}", hide) for item in value]
+    if not isinstance(value, str) or isinstance(value, _CiphertextId):
+        return value
+    spans = secrets_in(value, of_secret=of_secret)
+    return _woven(value, spans, place, hide) if spans else value
+
+
+def _woven(text: str, spans: list[Span], place: str, hide: Hide) -> _Woven:
+    parts: list[str | _Hidden] = []
+    end = 0
+    for span in spans:
+        parts += (text[end : span.start], hide(f"{place}/{span.key}", text[span.start : span.end]))
+        end = span.end
+    return _Woven((*parts, text[end:]))
+
+
 def _without_named_values(value: Any, place: str, hide: Hide) -> Any:
     """`value` without what stands beside a name that sounds like a secret, and without such arguments."""
     if isinstance(value, list):
-        return [_without_named_values(item, f"{place}/{_step(item)}", hide) for item in value]
+        return [
+            hide(f"{place}/[{before}]", item)
+            if _is_secret_flag(before) and isinstance(item, str) and not item.startswith("-")
+            else _without_named_values(item, f"{place}/{_step(item)}", hide)
+            for before, item in zip((None, *value), value, strict=False)
+        ]
     if not isinstance(value, dict):
         return hide(place, value) if _is_secret_argument(value) else value
     name, secret = value.get("name"), value.get("value")
@@ -310,6 +334,20 @@ def _without_named_values(value: Any, place: str, hide: Hide) -> Any:
         else _without_named_values(item, f"{place}/{key}", hide)
         for key, item in value.items()
     }
+
+
+def _without_secret_lines(item: dict[str, Any], hide: Hide) -> dict[str, Any]:
+    """A ConfigMap without values of one line whose key sounds like a secret. Longer ones are files."""
+    data = item.get("data")
+    if not isinstance(data, dict):
+        return item
+    shown = {
+        key: hide(f"data/{key}", value)
+        if isinstance(value, str) and value.strip() and "\n" not in value.strip() and names_secret(str(key))
+        else value
+        for key, value in data.items()
+    }
+    return {**item, "data": shown}
 
 
 def _replaced(item: dict[str, Any], path: tuple[str, ...], hide: Hide) -> dict[str, Any]:
@@ -353,12 +391,17 @@ def _can_be_secret(value: Any) -> bool:
 
 
 def _is_url_with_password(value: Any) -> bool:
-    return isinstance(value, str) and _URL_PASSWORD.search(value) is not None
+    return isinstance(value, str) and URL_PASSWORD.search(value) is not None
 
 
 def _is_secret_argument(value: Any) -> bool:
     argument = _ARGUMENT.fullmatch(value) if isinstance(value, str) else None
     return argument is not None and (names_secret(argument[1]) or _is_url_with_password(value))
+
+
+def _is_secret_flag(value: Any) -> bool:
+    """Whether the argument after `value` is a secret."""
+    return isinstance(value, str) and value.startswith("-") and "=" not in value and names_secret(value)
 
 
 def _recipient_notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -551,7 +551,7 @@ def compare(tmp_path: Path, files: Mapping[str, str], spec: str) -> Rendering:
     graph = Fleet(tmp_path / "builds").graph(tree_of(normal))
     document = documents.load(flux_kustomization("app", "./app", spec), path="")
     root = Kustomization(namespace="flux-system", name="app", spec=document["spec"])
-    (node,) = graph.entry(Start(path="app", root=root)).nodes.values()
+    node = graph.entry(Start(path="app", root=root)).nodes["flux-system/app"]
     return check(graph, checkout, tmp_path, node)
 
 

@@ -10,20 +10,28 @@ from sf.changes.masking import holds_secrets
 from sf.models import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sf.backends.flux.tree import Tree
 
-OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
+_OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
+OPERATOR_API_VERSION: Final = f"{_OPERATOR_GROUP}/v"
+"""How the API version of whatever Flux Operator reads begins."""
+_SOURCE_GROUP: Final = "source.toolkit.fluxcd.io"
 INSTANCE_CHART: Final = "flux-instance"
 
 
 class Declaration(NamedTuple):
-    """A whole Kustomization, or the one that is made of a FluxInstance, with the first line of its document."""
+    """A whole Kustomization, or the one that is made of a FluxInstance, with the first line of its document.
+
+    ``source``: the source object that Flux Operator makes for that one; ``patches``: what it patches both with.
+    """
 
     line: int
     root: Kustomization
     is_instance: bool
+    source: Mapping[str, Any] | None = None
+    patches: Sequence[Any] = ()
 
 
 class Declarations:
@@ -54,7 +62,18 @@ class Declarations:
     def remembered(self, oids: Collection[str]) -> dict[str, Any]:
         """What is known of the files `oids` and no secret, as JSON values for `remember`."""
         return {
-            oid: [[line, root.namespace, root.name, root.spec, instance] for line, root, instance in found]
+            oid: [
+                [
+                    one.line,
+                    one.root.namespace,
+                    one.root.name,
+                    one.root.spec,
+                    one.is_instance,
+                    one.source,
+                    one.patches,
+                ]
+                for one in found
+            ]
             for oid, found in self._known.items()
             if oid in oids and oid not in self._secret
         }
@@ -63,8 +82,8 @@ class Declarations:
         """Know again what an earlier run knew."""
         for oid, found in document.items():
             self._known[oid] = tuple(
-                Declaration(line, Kustomization(namespace=namespace, name=name, spec=spec), is_instance)
-                for line, namespace, name, spec, is_instance in found
+                Declaration(line, Kustomization(namespace=namespace, name=name, spec=spec), *instance)
+                for line, namespace, name, spec, *instance in found
             )
 
 
@@ -80,11 +99,12 @@ def _declaration(document: documents.Document) -> Declaration | None:
     value = document.value
     if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
         return None
-    is_instance = not is_kustomization(value)
-    root = _instance_root(value) if is_instance else _kustomization(value)
-    if root is None or not isinstance(root.spec.get("path"), str):
-        return None
-    return Declaration(document.line, root, is_instance)
+    if is_kustomization(value):
+        root = _kustomization(value)
+        found = Declaration(document.line, root, is_instance=False) if root else None
+    else:
+        found = _made_by_operator(document.line, value)
+    return found if found and isinstance(found.root.spec.get("path"), str) else None
 
 
 def _kustomization(value: dict[str, Any]) -> Kustomization | None:
@@ -98,33 +118,39 @@ def _kustomization(value: dict[str, Any]) -> Kustomization | None:
     )
 
 
-def _instance_root(value: dict[str, Any]) -> Kustomization | None:
-    """The Kustomization that Flux Operator makes of a FluxInstance, or of the values of its chart.
+def _made_by_operator(line: int, value: dict[str, Any]) -> Declaration | None:
+    """What Flux Operator makes of the ``sync`` of a FluxInstance, or of the values of its chart.
 
-    Source and Kustomization have the name of ``sync.name``, by default that of the namespace
-    (Flux Operator, FluxInstance API reference, sync configuration).
+    Source and Kustomization have the name of ``sync.name``, by default that of the namespace, and are patched
+    with ``kustomize.patches`` like all that it makes (Flux Operator, FluxInstance API reference).
     """
     group, kind = kind_of(value)
-    sync = None
-    if (group, kind) == (OPERATOR_GROUP, "FluxInstance"):
-        sync = at(value, "spec", "sync")
+    instance = None
+    if (group, kind) == (_OPERATOR_GROUP, "FluxInstance"):
+        instance = value.get("spec")
     elif kind == "HelmRelease" and INSTANCE_CHART in str(_chart(value)):
-        sync = at(value, "spec", "values", "instance", "sync")
+        instance = at(value, "spec", "values", "instance")
+    sync = at(instance, "sync")
     if not isinstance(sync, dict):
         return None
     namespace = str(
         value["metadata"].get("namespace") or at(value, "spec", "targetNamespace") or "flux-system"
     )
     name = str(sync.get("name") or namespace)
-    return Kustomization(
-        namespace=namespace,
-        name=name,
-        spec={
-            "path": sync.get("path"),
-            "prune": True,
-            "sourceRef": {"kind": str(sync.get("kind") or "GitRepository"), "name": name},
-        },
-    )
+    source = {
+        "apiVersion": f"{_SOURCE_GROUP}/v1",
+        "kind": str(sync.get("kind") or "GitRepository"),
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {key: sync[key] for key in ("url", "ref", "interval") if key in sync},
+    }
+    spec = {
+        "path": sync.get("path"),
+        "prune": True,
+        "sourceRef": {"kind": source["kind"], "name": name},
+    }
+    root = Kustomization(namespace=namespace, name=name, spec=spec)
+    patches = at(instance, "kustomize", "patches")
+    return Declaration(line, root, True, source, patches if isinstance(patches, list) else ())
 
 
 def _chart(value: dict[str, Any]) -> Any:

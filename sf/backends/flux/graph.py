@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sf.backends.flux.closure import Closures
-from sf.backends.flux.declarations import Declarations
+from sf.backends.flux.declarations import OPERATOR_API_VERSION, Declarations
 from sf.backends.flux.foreign import needs
 from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
 from sf.backends.flux.kustomization import (
@@ -59,12 +59,14 @@ _Result = TypeVar("_Result")
 class Start:
     """Where a cluster begins: a path, and the Kustomization there when its document is not part of the path.
 
-    ``source`` is known when the start says which source object is this repository.
+    ``source`` is known when the start says which source object is this repository. ``made``: objects that are made
+    for the cluster and stand in no file.
     """
 
     path: str
     root: Kustomization | None = None
     source: SourceRef | None = None
+    made: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(slots=True)
@@ -178,7 +180,7 @@ class _Walk:
         self._entry = Entry(path=start.path)
         self._own_sources = {start.source} if start.source else set()
         self._itself = ""
-        self._objects: dict[ObjectKey, dict[str, Any]] = {}
+        self._objects: dict[ObjectKey, Mapping[str, Any]] = {key_of(item): item for item in start.made}
         self._concealed: dict[ObjectKey, Callable[[], Rendering]] = {}
         self._rendered: set[str] = set()
         self._assumed: set[ObjectKey] = set()
@@ -272,6 +274,7 @@ class _Walk:
     def _children(self, nodes: list[Kustomization]) -> list[Kustomization]:
         """What the builds of `nodes` bring to light. Only those are built that can bring anything."""
         flux_files = self._graph.mentions(self._tree, API_VERSION)
+        flux_files |= self._graph.mentions(self._tree, OPERATOR_API_VERSION)
         parents = [
             node
             for node in nodes
@@ -447,7 +450,7 @@ class _Walk:
             self._objects[key] = {}
             self._concealed[key] = build
 
-    def _object(self, key: ObjectKey) -> dict[str, Any] | None:
+    def _object(self, key: ObjectKey) -> Mapping[str, Any] | None:
         """The object with this `key` that came to light; one with secrets is built for it."""
         if build := self._concealed.pop(key, None):
             self._objects |= {key_of(item): item for item in build().objects if key_of(item) == key}
@@ -455,6 +458,18 @@ class _Walk:
 
     def _report(self, outline: Outline, subject: str) -> None:
         self._entry.unknown += [f"{subject}: {sentence}" for sentence in outline.unknown]
+        sets = {
+            name
+            for kind, _, name in (*map(key_of, outline.objects), *outline.concealed)
+            if kind == "ResourceSet"
+        }
+        if sets:
+            self._find(
+                "not-rendered",
+                Severity.INFO,
+                f"{subject}: what Flux Operator makes of ResourceSet {_some(sets)} is not rendered here",
+                subject,
+            )
         if outline.error:
             self._find(
                 "build-failed",

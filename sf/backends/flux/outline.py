@@ -20,6 +20,8 @@ ObjectKey = tuple[str, str, str]
 
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 _SOURCE_GROUP: Final = "source.toolkit.fluxcd.io"
+# What Flux Operator makes of these is not known here, which has to be said.
+_SETS: Final = ("fluxcd.controlplane.io", "ResourceSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The ``objects`` of a build that the graph is made of, in its order.
+    """The ``objects`` of a build that the graph is made of, in its order, with those it cannot see through.
 
     ``concealed``: the (kind, namespace, name) of those that hold a secret, which only the build itself has. A
     Kustomization is never concealed.
@@ -59,7 +61,7 @@ def outline_of(rendering: Rendering, secrets: Iterable[dict[str, Any]] = ()) -> 
     for item in rendering.objects:
         if is_kustomization(item):
             kept.append(item)
-        elif _is_source(item):
+        elif _is_source(item) or kind_of(item) == _SETS:
             if id(item) in hidden:
                 concealed.append(key_of(item))
             else:

@@ -193,7 +193,9 @@ class Renderer:
                 # What is left out here may be what it fails for.
                 return Rendering(unknown=(*unknown, problem.message), withheld=True)
             return Rendering(error=_explained(problem, build))
-        if closure.fetched and tells_origins(closure, merged_kustomization(build.tree, build.path, build.spec)):
+        if closure.fetched and tells_origins(
+            closure, merged_kustomization(build.tree, build.path, build.spec)
+        ):
             unknown.append("where its objects come from, which buildMetadata has them say")
         if build.variables and build.variables.undefined:
             names = ", ".join(sorted(build.variables.undefined))

@@ -7,37 +7,47 @@ builds others.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sf.backends.flux.declarations import INSTANCE_CHART, OPERATOR_GROUP, at, documents_in
+from sf import documents
+from sf.backends.flux.closure import Closures
+from sf.backends.flux.declarations import INSTANCE_CHART, OPERATOR_API_VERSION, at, documents_in
 from sf.backends.flux.graph import API_VERSION, SOURCE_API_VERSION, Start, spec_path
-from sf.backends.flux.kustomization import Kustomization, is_kustomization
+from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization, kind_of
+from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
-from sf.backends.flux.tree import MANIFEST_SUFFIXES
+from sf.backends.flux.tree import MANIFEST_SUFFIXES, Blobs, Tree
 from sf.models import Finding, Location, Severity
+from sf.tools.git import TreeEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sf.backends.flux.declarations import Declaration
     from sf.backends.flux.graph import Entry, Graph
 
-_INSTANCE_TEXTS: Final = (f"{OPERATOR_GROUP}/v", INSTANCE_CHART)
+_INSTANCE_TEXTS: Final = (OPERATOR_API_VERSION, INSTANCE_CHART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A document in a file that may be the beginning of a cluster: its Kustomization, or the one made of it."""
+    """A document in a file that may be the beginning of a cluster: its Kustomization, or the one made of it.
+
+    ``source``: the source object that Flux Operator makes for that one.
+    """
 
     location: Location
     root: Kustomization
     path: str
     is_instance: bool
+    source: Mapping[str, Any] | None = None
 
     @property
     def start(self) -> Start:
-        return Start(path=self.path, root=self.root)
+        return Start(path=self.path, root=self.root, made=(self.source,) if self.source else ())
 
 
 def find_starts(graph: Graph) -> list[Start]:
@@ -121,15 +131,58 @@ def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
 
 
 def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate | None:
-    path = spec_path(declaration.root)
+    root, source = declaration.root, declaration.source
+    if source and declaration.patches:
+        root, source = _patched(graph, root, source, declaration.patches)
+    path = spec_path(root)
     if not graph.tree.is_folder(path):
         return None
     return Candidate(
         location=Location(file, declaration.line),
-        root=declaration.root,
+        root=root,
         path=path,
         is_instance=declaration.is_instance,
+        source=source,
     )
+
+
+def _patched(
+    graph: Graph, root: Kustomization, source: Mapping[str, Any], patches: Iterable[Any]
+) -> tuple[Kustomization, Mapping[str, Any]]:
+    """`root` and `source` with those `patches` that select one of them by kind; as they are if that fails."""
+    kinds = (KIND, str(source["kind"]))
+    chosen = [patch for patch in patches if _selects(at(patch, "target", "kind"), kinds)]
+    if not chosen:
+        return root, source
+    document = {
+        "apiVersion": f"{API_VERSION}1",
+        "kind": KIND,
+        "metadata": {"name": root.name, "namespace": root.namespace},
+        "spec": root.spec,
+    }
+    contents = {
+        hashlib.sha1(data, usedforsecurity=False).hexdigest(): data
+        for data in (documents.dump(item).encode() for item in (document, source))
+    }
+    entries = [TreeEntry("100644", "blob", oid, f"{oid}.yaml") for oid in contents]
+    tree = Tree(entries, Blobs(lambda oids: {oid: contents[oid] for oid in oids}))
+    rendering = graph.renderer.render(
+        Build(tree=tree, path="", spec={"patches": chosen}, closure=Closures(tree, Names()).of(""))
+    )
+    made = {kind_of(item)[1]: item for item in rendering.objects}
+    again = made.get(KIND, document)
+    return (
+        Kustomization(namespace=root.namespace, name=str(again["metadata"]["name"]), spec=again["spec"]),
+        made.get(kinds[1], source),
+    )
+
+
+def _selects(pattern: Any, kinds: Iterable[str]) -> bool:
+    """Whether the `pattern` for kinds in the target of a patch, a regular expression of the whole, fits one."""
+    try:
+        return isinstance(pattern, str) and any(re.fullmatch(pattern, kind) for kind in kinds)
+    except re.error:
+        return False
 
 
 def _builds_itself(graph: Graph, candidate: Candidate) -> bool:

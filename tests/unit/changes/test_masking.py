@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sf.changes.diff import unified
-from sf.changes.masking import HIDDEN, HIDDEN_CHANGED, Fingerprints, Masked, mask_pair, names_secret
+from sf.changes.masking import HIDDEN, HIDDEN_CHANGED, Fingerprints, Masked, mask_pair
+from sf.changes.secret_names import names_secret
 from sf.models import Problem
 
 KEY = "k" * 32

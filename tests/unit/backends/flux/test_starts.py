@@ -6,6 +6,7 @@ import pytest
 
 from sf.backends.flux.graph import API_VERSION, Start
 from sf.backends.flux.starts import find_candidates, find_starts, start_at, unreached
+from sf.models import Severity
 from tests.fleets import Fleet, cluster, config_map, flux_kustomization, kustomization, manifest, tree_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,64 @@ def test_flux_operator(fleet: Fleet, text: str, root: str) -> None:
     entry = graph.entry(start)
     assert sorted(entry.nodes) == sorted([root, "flux-system/apps"])
     assert entry.nodes["flux-system/apps"].parent == root
+
+
+PATCHES = """  kustomize:
+    patches:
+    - target: {kind: Kustomization}
+      patch: |
+        - {op: add, path: /spec/postBuild, value: {substitute: {colour: blue}}}
+    - target: {kind: (Git|OCI)Repository}
+      patch: |
+        - {op: add, path: /spec/ignore, value: /data/hidden.yaml}
+    - target: {kind: Deployment, name: source-controller}
+      patch: |
+        - {op: remove, path: /spec/template}
+"""
+
+
+def test_patches_of_an_instance_hold_for_its_sync(fleet: Fleet) -> None:
+    files = {
+        "somewhere/instance.yaml": INSTANCE + PATCHES,
+        "clusters/one/c.yaml": config_map("c", colour="${colour}"),
+        "data/hidden.yaml": config_map("hidden"),
+        "data/seen.yaml": config_map("seen"),
+        "clusters/one/app.yaml": flux_kustomization("all", "./data"),
+    }
+    graph = fleet.graph(tree_of(files))
+    (start,) = find_starts(graph)
+    entry = graph.entry(start)
+    objects = graph.render(entry.nodes["flux-system/flux-system"]).objects
+    assert [item["data"] for item in objects if item["kind"] == "ConfigMap"] == [{"colour": "blue"}]
+    closure = entry.nodes["flux-system/all"].closure
+    assert closure is not None
+    assert set(closure.files) == {"data/seen.yaml"}
+
+
+@pytest.mark.parametrize("kind", ["[", "Nothing", "5"])
+def test_patches_that_select_nothing_are_no_matter(fleet: Fleet, kind: str) -> None:
+    patches = PATCHES.replace("(Git|OCI)Repository", f"'{kind}'").replace("{kind: Kustomization}", "{}")
+    files = APP | {"i.yaml": INSTANCE + patches, "clusters/one/c.yaml": flux_kustomization("a", "./apps/a")}
+    (start,) = find_starts(fleet.graph(tree_of(files)))
+    assert start.root is not None
+    assert "postBuild" not in start.root.spec
+
+
+def test_what_flux_operator_makes_of_a_resource_set_is_named(fleet: Fleet) -> None:
+    resource_set = (
+        "apiVersion: fluxcd.controlplane.io/v1\nkind: ResourceSet\nmetadata: {name: apps, namespace: x}\n"
+        "spec: {inputs: [{tenant: a}], resources: []}\n"
+    )
+    files = cluster("one") | {
+        "clusters/one/k.yaml": flux_kustomization("tenants", "./tenants"),
+        "tenants/set.yaml": resource_set,
+    }
+    graph = fleet.graph(tree_of(files))
+    (finding,) = graph.entry(Start(path="clusters/one")).findings
+    assert (finding.code, finding.severity) == ("not-rendered", Severity.INFO)
+    assert finding.message == (
+        "flux-system/tenants: what Flux Operator makes of ResourceSet apps is not rendered here"
+    )
 
 
 def test_a_part_of_a_kustomization_is_no_candidate(fleet: Fleet) -> None:
