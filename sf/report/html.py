@@ -43,7 +43,8 @@ _TAGS: Final = 200
 def document(record: Record, *, limit: int = LIMIT) -> bytes:
     """The content of ``report.html``.
 
-    `limit` is in bytes: diffs that do not fit are left out whole, by what matters least, and counted.
+    `limit` is in bytes: diffs that do not fit are left out whole, by what matters least, and counted; then units.
+    The frame of the page, some 60 KB and more for what is wrong, is written in any case.
     """
     parts = [(title, shown) for title, render in _PARTS.items() if (shown := render(record))]
     content = element(

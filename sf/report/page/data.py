@@ -64,14 +64,14 @@ def document(record: Record, *, room: int) -> str:
 def _unit(row: Row, alarms: Mapping[str, Sequence[Finding]]) -> dict[str, Any]:
     action, result = row.action, row.result
     unit = {
-        "name": _name(row.name),
+        "name": key(row.name),
         "change": action.effect.value if action else Change.UNKNOWN.value,
         "quiet": row.is_quiet,
         "wave": action.order if action else None,
         "tally": wording.tally(action) if action else "",
         "reasons": _reasons(action.all_reasons) if action else [],
         "remarks": [one_line(wording.clipped(remark, _MESSAGE_LIMIT)) for remark in row.remarks],
-        "after": [_name(name) for name in action.depends_on[:_MOST_REASONS]] if action else [],
+        "after": [key(name) for name in action.depends_on[:_MOST_REASONS]] if action else [],
         "alarms": _alarms(alarms.get(row.name, ())),
         "outcome": result.outcome.value if result and result.outcome else "",
         "ending": row.ending,
@@ -88,7 +88,7 @@ def _unit(row: Row, alarms: Mapping[str, Sequence[Finding]]) -> dict[str, Any]:
 
 def _object(change: ObjectChange, running: bool, alarms: Mapping[str, Sequence[Finding]]) -> dict[str, Any]:
     told = {
-        "name": _name(change.identity),
+        "name": key(change.identity),
         "change": change.change.value,
         "running": running,
         "reasons": _reasons(change.reasons),
@@ -136,7 +136,8 @@ def _first(rows: Sequence[Row], alarms: Mapping[str, Sequence[Finding]], kept: S
     return min(range(len(kept)), key=lambda at: (_rank(rows[kept[at]], alarms), at), default=0)
 
 
-def _name(foreign: str) -> str:
+def key(foreign: str) -> str:
+    """The name of a unit or an object as the script knows it, and finds it elsewhere on the page."""
     return one_line(wording.clipped(foreign, _NAME_LIMIT))
 
 

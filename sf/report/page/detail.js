@@ -11,7 +11,9 @@ class Detail {
   constructor(goToUnit) {
     this.goToUnit = goToUnit;
     this.split = remembered("view") !== "unified";
-    this.root = element("div", { class: "detail", role: "region", "aria-label": "Chosen unit or object", tabindex: "-1" });
+    this.root = element("div", {
+      class: "detail", role: "region", "aria-label": "Chosen unit or object", tabindex: "-1",
+    });
     WIDE.addEventListener("change", () => this.draw());
   }
 
@@ -50,19 +52,22 @@ class Detail {
   }
 
   unitDetail(unit) {
-    const facts = [unit.tally, unit.wave === null ? "" : `wave ${unit.wave}`, unit.ending].filter(Boolean).join(" · ");
-    const waits = unit.after ? element("p", null, "Waits for ", unit.after.map((name, at) => [at ? ", " : "", element("code", null, name)]).flat()) : null;
+    const facts = [unit.tally, unit.wave === null ? "" : `wave ${unit.wave}`, unit.ending].filter(Boolean);
+    const before = (unit.after || []).flatMap((name, at) => [at ? ", " : "", element("code", null, name)]);
     const list = element("div");
     const fill = (from) => {
       list.append(...unit.objects.slice(from, from + MOST_OBJECTS).map((object) => this.objectCard(object)));
       const left = unit.objects.length - from - MOST_OBJECTS;
-      if (left > 0) list.append(this.moreButton(`Show ${Math.min(left, MOST_OBJECTS)} more of ${plural(left, "object")}`, () => fill(from + MOST_OBJECTS)));
+      if (left <= 0) return;
+      const title = `Show ${Math.min(left, MOST_OBJECTS)} more of ${plural(left, "object")}`;
+      list.append(this.moreButton(title, () => fill(from + MOST_OBJECTS)));
     };
     this.glances = MOST_GLANCE_LINES;
     fill(0);
     return [
-      this.detailBar(unit, unit.kind), element("p", { class: "quiet" }, facts), this.alarms(unit),
-      unit.message ? element("p", null, unit.message) : null, this.reasons(unit), waits, list,
+      this.detailBar(unit, unit.kind), element("p", { class: "quiet" }, facts.join(" · ")), this.alarms(unit),
+      unit.message ? element("p", null, unit.message) : null, this.reasons(unit),
+      before.length ? element("p", null, "Waits for ", before) : null, list,
     ].filter(Boolean);
   }
 
@@ -72,7 +77,11 @@ class Detail {
     if (glance) this.glances -= lines;
     const card = element(
       "details", { open: Boolean(glance) },
-      element("summary", null, mark(object.change), ` ${object.change} `, element("code", null, object.name), object.running ? " as it runs" : ""),
+      element(
+        "summary", null,
+        mark(object.change), ` ${object.change} `, element("code", null, object.name),
+        object.running ? " as it runs" : "",
+      ),
     );
     const fill = () => card.childElementCount === 1 && card.append(...this.about(object));
     if (glance) fill();
@@ -105,12 +114,14 @@ class Detail {
 
   reasons(about) {
     const told = [...(about.reasons || []), ...(about.remarks || [])];
-    return told.length ? element("ul", { class: "reasons" }, told.map((sentence) => element("li", null, sentence))) : null;
+    const items = told.map((sentence) => element("li", null, sentence));
+    return items.length ? element("ul", { class: "reasons" }, items) : null;
   }
 
   diff(object) {
-    if (object.left) return [element("p", { class: "quiet" }, "The diff was left out, so that this page stays small: see plan.json.")];
-    if (!object.diff) return object.reasons ? [] : [element("p", { class: "quiet" }, "There is no diff to show.")];
+    const say = (sentence) => [element("p", { class: "quiet" }, sentence)];
+    if (object.left) return say("The diff was left out, so that this page stays small: see plan.json.");
+    if (!object.diff) return object.reasons ? [] : say("There is no diff to show.");
     const pairs = pairRows(parseDiff(object.diff));
     const changed = (kind) => pairs.some((pair) => pair.some((row) => row && row.kind === kind));
     // Half of the room would be empty.

@@ -24,7 +24,8 @@ function parseDiff(text) {
     } else if (line.startsWith("\\")) {
       rows.push({ kind: "hunk", text: line });
     } else {
-      rows.push({ kind: "same", before: before && before++, after: after && after++, text: line.replace(/^ /, "") });
+      const text = line.replace(/^ /, "");
+      rows.push({ kind: "same", before: before && before++, after: after && after++, text });
     }
   }
   return rows;
@@ -68,7 +69,7 @@ function align(removed, added) {
   while (i < removed.length || j < added.length) {
     const together = i < removed.length && j < added.length && alike[i][j] >= LEAST_ALIKE;
     if (together && best[i][j] === alike[i][j] + best[i + 1][j + 1]) pairs.push([removed[i++], added[j++]]);
-    else if (j >= added.length || (i < removed.length && best[i][j] === best[i + 1][j])) pairs.push([removed[i++], null]);
+    else if (i < removed.length && best[i][j] === best[i + 1][j]) pairs.push([removed[i++], null]);
     else pairs.push([null, added[j++]]);
   }
   return pairs;
@@ -109,7 +110,8 @@ function compareWords(one, other) {
   ) {
     end += 1;
   }
-  const [keptLeft, keptRight] = commonWords(left.slice(start, left.length - end), right.slice(start, right.length - end));
+  const middle = (all) => all.slice(start, all.length - end);
+  const [keptLeft, keptRight] = commonWords(middle(left), middle(right));
   const parts = (all, kept) => {
     const merged = [];
     all.forEach((word, at) => {
@@ -130,7 +132,8 @@ function commonWords(left, right) {
   const length = Array.from({ length: left.length + 1 }, () => new Uint16Array(right.length + 1));
   for (let i = left.length - 1; i >= 0; i -= 1) {
     for (let j = right.length - 1; j >= 0; j -= 1) {
-      length[i][j] = left[i] === right[j] ? length[i + 1][j + 1] + 1 : Math.max(length[i + 1][j], length[i][j + 1]);
+      const longer = Math.max(length[i + 1][j], length[i][j + 1]);
+      length[i][j] = left[i] === right[j] ? length[i + 1][j + 1] + 1 : longer;
     }
   }
   for (let i = 0, j = 0; i < left.length && j < right.length; ) {
@@ -219,12 +222,13 @@ function diffTable(pairs, split, label) {
   const titles = split
     ? ["Line before", "Removed", "Text before", "Line after", "Added", "Text after"]
     : ["Line before", "Line after", "Removed or added", "Text"];
+  const heads = titles.map((title) => element("th", { scope: "col" }, title));
   return element(
     "table",
     { class: "diff" },
     element("caption", { class: "unseen" }, label),
     element("colgroup", null, columns.map((name) => element("col", { class: name || null }))),
-    element("thead", { class: "unseen" }, element("tr", null, titles.map((title) => element("th", { scope: "col" }, title)))),
+    element("thead", { class: "unseen" }, element("tr", null, heads)),
     element("tbody", null, split ? splitRows(pairs) : unifiedRows(pairs)),
   );
 }

@@ -14,8 +14,9 @@ class Explorer {
     this.chosen = null;
     for (const unit of this.units) {
       unit.kind = this.kindOf(unit);
-      unit.words = [unit.name, ...(unit.reasons || []), ...(unit.remarks || [])].join("\n").toLowerCase();
-      for (const object of unit.objects) object.words = `${object.name}\n${(object.reasons || []).join("\n")}`.toLowerCase();
+      for (const about of [unit, ...unit.objects]) {
+        about.words = [about.name, ...(about.reasons || []), ...(about.remarks || [])].join("\n").toLowerCase();
+      }
     }
     const kinds = new Set(this.units.map((unit) => unit.kind));
     this.kinds = new Set([...kinds].filter((kind) => kind !== "unchanged" || kinds.size === 1));
@@ -32,7 +33,8 @@ class Explorer {
 
   build(kinds) {
     this.search = element("input", {
-      type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search units and objects",
+      type: "search", id: "search", autocomplete: "off", spellcheck: "false",
+      placeholder: "Search units and objects",
     });
     this.search.addEventListener("input", () => {
       this.query = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -102,7 +104,8 @@ class Explorer {
     this.rows = [];
     found.forEach(({ unit, objects, because }, at) => {
       const open = this.open.has(unit) || Boolean(because && !this.open.has(~unit));
-      this.rows.push({ unit, object: null, level: 1, at: at + 1, of: found.length, open: objects.length ? open : null });
+      const row = { unit, object: null, level: 1, at: at + 1, of: found.length };
+      this.rows.push({ ...row, open: objects.length ? open : null });
       if (!open) return;
       objects.forEach((object, within) => {
         this.rows.push({ unit, object, level: 2, at: within + 1, of: objects.length, open: null });
@@ -143,14 +146,19 @@ class Explorer {
       mark(kind), element("span", { class: "unseen" }, ` ${kind} `),
       element("code", null, about.name),
       this.badge(row, unit, about),
-      row.object === null && unit.objects.length
-        ? element("span", { class: "count" }, String(unit.objects.length), element("span", { class: "unseen" }, " objects"))
-        : null,
+      row.object === null && unit.objects.length ? this.count(unit) : null,
     );
   }
 
+  count(unit) {
+    const number = unit.objects.length.toLocaleString("en");
+    return element("span", { class: "count" }, number, element("span", { class: "unseen" }, " objects"));
+  }
+
   badge(row, unit, about) {
-    if (row.object === null && unit.outcome === "failed") return element("span", { class: "badge is-failed" }, "failed");
+    if (row.object === null && unit.outcome === "failed") {
+      return element("span", { class: "badge is-failed" }, "failed");
+    }
     const inside = row.object === null ? unit.objects.flatMap((object) => object.alarms || []) : [];
     const [alarm] = [...(about.alarms || []), ...inside];
     return alarm ? element("span", { class: `badge is-${alarm[0]}` }, alarm[0]) : null;

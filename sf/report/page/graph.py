@@ -10,6 +10,7 @@ from sf.models import Change, Outcome
 from sf.report import dependencies, wording
 from sf.report.escape import one_line
 from sf.report.markup import EMPTY, Html, element, joined
+from sf.report.page import data
 from sf.report.page.layout import Box, place
 
 if TYPE_CHECKING:
@@ -125,14 +126,14 @@ def _node(name: str, label: str, state: _State, width: float, corner: tuple[floa
     middle = _BOX.height / 2
     return element(
         "g",
-        element("title", f"{name}: {state.key}"),
+        element("title", f"{data.key(name)}: {state.key}"),
         element("rect", class_="plate", width=_number(width), height=_number(_BOX.height), rx=6),
         element("rect", class_="mark", x=7, y=_number(middle - 8), width=16, height=16, rx=4),
         element("text", state.symbol, class_="symbol", x=15, y=_number(middle + 4)),
         element("text", label, x=29, y=_number(middle + 4)),
         class_=f"node is-{state.key}",
         transform=f"translate({_number(x)},{_number(y)})",
-        data_find=name,
+        data_find=data.key(name),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from sf.report.markup import EMPTY, Html, element, joined
@@ -10,8 +11,9 @@ from sf.report.wording import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Beyond this nobody asks for more, and plan.json has all of them.
-MOST_HELD: Final = 2_000
+# Beyond these nobody asks for more, and plan.json has all of them.
+MOST_HELD: Final = 500
+_MOST_HELD_BYTES: Final = 1_000_000
 
 
 def bounded(items: Sequence[Html], most: int, noun: str, kind: str) -> Html:
@@ -19,8 +21,14 @@ def bounded(items: Sequence[Html], most: int, noun: str, kind: str) -> Html:
     if not items:
         return EMPTY
     shown = element("ul", *items[:most], class_=kind)
-    waiting = items[most:MOST_HELD]
+    waiting = _held(items[most:])
     return joined([shown, rest(waiting, len(waiting), len(items) - most - len(waiting), noun)])
+
+
+def _held(items: Sequence[Html]) -> Sequence[Html]:
+    """The first of `items`, as many as there is room for."""
+    sizes = accumulate(len(item.encode()) for item in items[:MOST_HELD])
+    return items[: sum(1 for size in sizes if size <= _MOST_HELD_BYTES)]
 
 
 def rest(waiting: Sequence[Html], number: int, beyond: int, noun: str) -> Html:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sf.models import Outcome, Severity, Verdict
 from sf.report import wording
 from sf.report.markup import EMPTY, Html, element, joined, name
+from sf.report.page import data
 from sf.report.page.lists import bounded
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _COMMAND_LIMIT: Final = 4_000
 _TAIL_LINES: Final = 60
 _TAIL_CHARACTERS: Final = 8_000
 _PHASES: Final = 10
+_TOOLS: Final = 20
 
 
 def header(record: Record) -> Html:
@@ -82,7 +84,10 @@ def footer(record: Record) -> Html:
         anchors = [element("a", title, href=url, rel="noreferrer") for title, url in links]
         lines.append(element("p", "See ", *_listed(anchors), "."))
     if record.plan:
-        tools = [joined([tool, " ", _fact(version)]) for tool, version in sorted(record.plan.tools.items())]
+        versions = sorted(record.plan.tools.items())[:_TOOLS]
+        tools = [
+            joined([wording.clipped(tool, _FACT_LIMIT), " ", _fact(version)]) for tool, version in versions
+        ]
         lines.append(element("p", "Digest of the whole plan: ", name(record.plan.digest)))
         if tools:
             lines.append(element("p", "Planned with ", *_listed(tools), "."))
@@ -154,7 +159,9 @@ def _finding(finding: Finding) -> Html:
     return element(
         "li",
         element(
-            "h3", _label(word), element("code", subject, data_find=finding.subject) if subject else EMPTY
+            "h3",
+            _label(word),
+            element("code", subject, data_find=data.key(finding.subject)) if subject else EMPTY,
         ),
         element("p", _message(finding.message)),
         _hint(finding.hint),

@@ -37,7 +37,7 @@ def waves(record: Record) -> Html:
         return EMPTY
     rows = sorted(ended, key=lambda row: (_wave(row), _rank(row)))
     longest = max(_result(row).duration for row in rows)
-    waiting = rows[_MOST_ROWS:MOST_HELD]
+    waiting = rows[_MOST_ROWS : _MOST_ROWS + MOST_HELD]
     columns = ("Result", "Unit", "Time", "What it said")
     table = element(
         "table",

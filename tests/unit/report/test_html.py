@@ -15,12 +15,18 @@ from hypothesis import strategies as st
 
 from sf.models import (
     ActionKind,
+    ActionResult,
+    Cause,
     Change,
+    Finding,
     LifecyclePlan,
+    LifecycleResult,
     LiveState,
     ObjectChange,
     PlannedAction,
+    Reason,
     Record,
+    Severity,
 )
 from sf.report import html
 from sf.report.escape import visible
@@ -226,3 +232,43 @@ def test_every_failure_and_danger_is_in_the_page(state: str) -> None:
         assert str(text(words)) in page
     for result in record.result.failed if record.result else ():
         assert str(text(result.command)) in page
+
+
+def test_no_flood_of_text_makes_the_page_larger_than_its_limit() -> None:
+    flood = '"' * 5_000
+    findings = tuple(
+        Finding(code=flood, severity=level, message=flood, subject=flood, hint=flood)
+        for level in (Severity.ERROR, Severity.INFO)
+        for _ in range(600)
+    )
+    actions = tuple(
+        PlannedAction(
+            name=f"{at}{flood}",
+            description=flood,
+            order=0,
+            action=ActionKind.RECONCILE,
+            change=Change.CHANGE,
+            reasons=(Reason(cause=Cause.GIT, message=flood, subject=flood),) * 30,
+            objects=(ObjectChange(change=Change.ADD, kind=flood, name=flood, diff=flood),) * 20,
+            depends_on=(f"{at - 1}{flood}",),
+        )
+        for at in range(100)
+    )
+    results = tuple(
+        ActionResult(name=action.name, success=False, message=flood, stderr=flood, command=flood)
+        for action in actions
+    )
+    plan = LifecyclePlan(
+        mode=flood,
+        backend=flood,
+        actions=actions,
+        target=flood,
+        tools={f"{at}{flood}": flood for at in range(50)},
+        findings=findings,
+        unknown=(flood,) * 600,
+    )
+    record = Record(
+        mode=flood, backend=flood, dry_run=False, plan=plan, result=LifecycleResult(actions=results)
+    )
+    assert len(html.document(record, limit=12_000_000)) <= 12_000_000
+    assert len(html.document(record, limit=0)) <= 12_000_000
