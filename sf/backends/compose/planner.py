@@ -9,7 +9,7 @@ from sf.backends.compose.difference import compare
 from sf.backends.compose.model import Unreadable
 from sf.backends.compose.plaintext import in_memory
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
-from sf.backends.compose.stack import required_stacks
+from sf.backends.compose.stack import SCRIPT, required_stacks
 from sf.ci.context import EventKind, Trust
 from sf.models import (
     ActionKind,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 PULL_REQUEST: Final = frozenset(
     {EventKind.PULL_REQUEST, EventKind.PULL_REQUEST_TARGET, EventKind.MERGE_GROUP}
 )
+# Folders read by one process; git hands out a bounded number of bytes.
+_TOGETHER: Final = 50
 _DEPLOYED: Final = frozenset({Change.ADD, Change.CHANGE})
 
 
@@ -72,10 +74,12 @@ class Planner:
         repository: str,
         repairs: bool,
         at_rest: str,
+        scripts: bool,
     ) -> None:
         """`repairs`: whether what somebody changed on a host is put right, or only reported.
 
-        `at_rest`: where plaintext of files that containers mount stands on a host.
+        `at_rest`: where plaintext of files that containers mount stands on a host. `scripts`: whether stacks may
+        be deployed by one of their own.
         """
         self._base = base
         self._head = head
@@ -85,6 +89,7 @@ class Planner:
         self._repository = repository
         self._repairs = repairs
         self._at_rest = at_rest
+        self._scripts = scripts
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
         self._dependencies: dict[str, tuple[str, ...]] = {}
@@ -100,6 +105,7 @@ class Planner:
             self._outlook.findings += [one for one in self._base.findings if one.code == BASE_UNREADABLE]
         names = sorted({*self._base.units, *self._head.units})
         views = self._look(fleet, reaches_out=reaches_out)
+        self._read_ahead(names, views)
         places = self._places(names)
         for name in names:
             self._outlook.actions.append(self._action(name, places[name], views))
@@ -121,6 +127,19 @@ class Planner:
             self._note([name], "its Docker Engine or its deployment records could not be read")
             self._find("host-unreadable", Severity.WARNING, name, fleet.failures[name])
         return {name: fleet.view(host) for name, host in hosts.items() if name not in fleet.failures}
+
+    def _read_ahead(self, names: Sequence[str], views: Mapping[str, View]) -> None:
+        """Have git hand out in one go what will be read of the stacks that are resolved."""
+        wanted: list[Folder] = []
+        for name in names:
+            old, new = self._base.units.get(name), self._head.units.get(name)
+            changed = old is None or new is None or old.folder.identity != new.folder.identity
+            view = views.get(new.host.name) if new else None
+            if changed or (new and view and not view.knows(new)):
+                wanted += [unit.folder for unit in (old, new) if unit and (changed or unit is new)]
+        for start in range(0, len(wanted), _TOGETHER):
+            first, *others = wanted[start : start + _TOGETHER]
+            first.read_ahead(others)
 
     def _places(self, names: Sequence[str]) -> dict[str, int]:
         """Where each unit stands in the order of its host: by name, but behind those that it depends on."""
@@ -222,13 +241,13 @@ class Planner:
 
     def _live(self, unit: Unit, view: View | None) -> LiveState | None:
         """What runs of `unit`; None when that is unknown, which is then noted."""
-        if is_script(unit):
+        if is_script(unit) and not self._scripts:
             self._note([unit.name], "what a deploy.sh leaves running cannot be told")
             return None
         if view is None:
             return None
         try:
-            sight = view.see(unit, lambda: self._resolved(unit))
+            sight = view.see_script(unit) if is_script(unit) else view.see(unit, lambda: self._resolved(unit))
         except Unreadable as problem:
             self._find_once("stack-unreadable", unit, problem)
             return None
@@ -281,7 +300,7 @@ class Planner:
         return False
 
     def _kind(self, unit: Unit, change: Change, live: LiveState | None) -> ActionKind:
-        if unit.name not in self._head.units or is_script(unit):
+        if unit.name not in self._head.units or (is_script(unit) and not self._scripts):
             return ActionKind.NONE if change is Change.UNCHANGED else ActionKind.REPORT
         if unit.name in self._outlook.reported:
             return ActionKind.REPORT
@@ -396,10 +415,12 @@ def _describe(unit: Unit, kind: ActionKind, change: Change, *, reported: bool) -
     name, host = unit.stack.name, unit.host.name
     if reported:
         return f"report that {name} was changed on {host}; `docker.drift.tier2_action` says not to undo it"
+    if kind is ActionKind.DEPLOY and is_script(unit):
+        return f"run {SCRIPT} of {name} on {host}"
     if kind is ActionKind.DEPLOY:
         return f"bring {name} up on {host} and wait until it is healthy"
     if kind is ActionKind.NONE:
         return f"leave {name} on {host} as it is"
     if change is Change.REMOVE:
         return f"report that {name} on {host} has left the repository; it is not stopped"
-    return f"report that {name} on {host} has changed; its deploy.sh is not run"
+    return f"report that {name} on {host} has changed; its {SCRIPT} is only run with `docker.scripts: true`"
