@@ -16,7 +16,7 @@ VERSION ?= unreleased
 # Two at a time, which is what the smallest runner has. The tests of one file share what they start.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden image released bench bench-execute bench-flux clean
+.PHONY: help setup demo test test-fast test-extra lint toolchain toolchain-extra golden image released bench bench-execute bench-flux bench-compose clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ bench-execute: toolchain ## how long it takes until a change is live, as ratios 
 
 bench-flux: toolchain ## what a plan of a Flux repository costs, against others and as it grows; half an hour
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/flux.py
+
+bench-compose: toolchain ## what an estate of compose stacks costs, as ratios that have to hold
+	PATH="$$($(TOOLCHAIN) path):$$PATH" PYTHONPATH=. $(BIN)/python bench/compose.py
 
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -79,7 +79,7 @@ def test_equal_inputs_give_equal_bytes_wherever_the_run_keeps_its_files(
     first = paper.plan().plan
     paper.temporary = tmp_path / "another place for files"
     paper.temporary.mkdir()
-    second = paper.plan(environ={"TMPDIR": str(paper.temporary), "HOME": "/somewhere/else"}).plan
+    second = paper.plan(environ={"TMPDIR": str(paper.temporary), "HOME": str(tmp_path / "another home")}).plan
     assert first is not None
     assert second is not None
     assert canonical_json(first.document()) == canonical_json(second.document())
@@ -317,6 +317,17 @@ def test_only_what_changes_is_resolved(paper: Estate) -> None:
     paper.commit({"pair/s3/html/index.html": "one\n"})
     # Before and after, on two hosts.
     assert paper.resolved() == 2
+
+
+def test_how_compose_is_tuned_is_invisible_to_files(paper: Estate) -> None:
+    paper.commit(
+        {"bench/a/compose.yaml": 'services: {a: {image: a, environment: {A: "${GOGC}", B: "${GOMEMLIMIT}"}}}'}
+    )
+    assert "the variables GOGC, GOMEMLIMIT are not set" in str(paper.plan().error)
+    paper.commit({"bench/a/compose.yaml": "services: {a: {image: a}}"})
+    paper.commit({"bench/a/compose.yaml": "services: {a: {image: a, environment: [GOMAXPROCS]}}"})
+    (change,) = paper.plan().action("bench/a").objects
+    assert "GOMAXPROCS: (hidden)" not in change.diff
 
 
 def test_what_was_resolved_before_is_not_resolved_again(paper: Estate, tmp_path: Path) -> None:

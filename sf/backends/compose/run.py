@@ -146,6 +146,7 @@ class Run:
             asks_registries=self._docker.drift.images,
             terms=self._terms,
             at_rest=self._docker.secrets.at_rest,
+            scripts=self._docker.scripts,
         )
         outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
         self._outlook = outlook
