@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sf.ci.context import EventKind
+from sf.ci.context import EventKind, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,10 +37,10 @@ class Publication:
 
     def comment(self, record: Record) -> str:
         """Bring the comment on the change of this run up to date."""
-        from sf.report.sticky import StickyComment  # noqa: PLC0415 - pydantic costs more than a short command
-
         if self.config.comment == "off" or not self._has_forge:
             return ""
+        from sf.report.sticky import StickyComment  # noqa: PLC0415 - pydantic costs more than a short command
+
         comment = StickyComment(forge=self.forge, ci=self.ci, label=self.config.label, note=self.note)
         return comment.show(record)
 
@@ -65,6 +65,8 @@ class Publication:
 
     @property
     def _has_forge(self) -> bool:
+        if self.ci.provider is Provider.LOCAL:
+            return False
         from sf.report.forges import FORGES  # noqa: PLC0415 - as pydantic
 
         return self.ci.provider in FORGES

@@ -239,10 +239,10 @@ def approval(plan_file: Path | None, change_digest: str) -> Approval | None:
 
     Raises `LifecycleError` of phase load when the file is no plan, or one that was edited.
     """
-    from sf.report.reading import read_plan  # noqa: PLC0415 - pydantic costs more than a short command
-
     if plan_file is None and not change_digest:
         return None
+    from sf.report.reading import read_plan  # noqa: PLC0415 - pydantic costs more than a short command
+
     try:
         plan = read_plan(plan_file) if plan_file else None
     except Problem as problem:

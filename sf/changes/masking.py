@@ -142,6 +142,11 @@ def mask_pair(
     )
 
 
+def holds_secrets(item: Mapping[str, Any]) -> bool:
+    """Whether something in the Kubernetes object `item` would be masked."""
+    return mask_pair(item, None, Fingerprints()).before != item
+
+
 def names_secret(name: str) -> bool:
     """Whether people keep secrets under `name`: ``DB_PASSWORD`` and ``apiKey``, not ``secretName``."""
     words = [word.lower() for word in _WORD.findall(name)]

@@ -10,8 +10,8 @@ import pytest
 
 from sf.backends.flux.drift import find_drift
 from sf.backends.flux.kustomization import Kustomization
+from sf.backends.flux.outline import Rendering
 from sf.backends.flux.ownership import MANAGER
-from sf.backends.flux.render import Rendering
 from sf.changes.masking import Fingerprints
 from sf.models import Change, Problem
 from sf.tools.kubernetes import Api, Endpoint, User

@@ -148,7 +148,7 @@ class FluxBackend:
     def cleanup(self, context: RuntimeContext) -> None:  # noqa: ARG002
         """Keep the cache within its bounds; the workspace goes as a whole."""
         if self._repository is not None:
-            self._repository.cache.prune()
+            self._repository.close()
 
     @property
     def builds(self) -> int:
@@ -167,6 +167,11 @@ class FluxBackend:
         old = new if before is after else _same_cluster(repository, before, start)
         impact = self._select(compare(start.path, old, new))
         return _Compared(before=before, after=after, old=old, new=new, impact=impact)
+
+    @property
+    def reads(self) -> int:
+        """How many git objects were read: what benchmarks count."""
+        return self._repository.blobs.reads if self._repository else 0
 
     @property
     def _ready(self) -> tuple[Repository, Comparison]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sf.backends.flux.kustomization import Kustomization
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
     from sf.changes.manifest import Identity
     from sf.changes.masking import Fingerprints
     from sf.tools.kubernetes import Api, Resource, User

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sf.backends.flux.connection import Connection
     from sf.backends.flux.impact import Impact
     from sf.backends.flux.kustomization import Kustomization
+    from sf.backends.flux.outline import Rendering
     from sf.backends.flux.preview import Preview
-    from sf.backends.flux.render import Rendering
     from sf.backends.flux.sight import Sight
     from sf.changes.masking import Fingerprints
     from sf.ci.comparison import Comparison

@@ -8,23 +8,22 @@ builds others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sf import documents
+from sf.backends.flux.declarations import INSTANCE_CHART, OPERATOR_GROUP, at, documents_in
 from sf.backends.flux.graph import API_VERSION, SOURCE_API_VERSION, Start, spec_path
-from sf.backends.flux.kustomization import Kustomization, is_kustomization, kind_of
+from sf.backends.flux.kustomization import Kustomization, is_kustomization
 from sf.backends.flux.render import Build
 from sf.backends.flux.tree import MANIFEST_SUFFIXES
-from sf.models import Finding, Location, Problem, Severity
+from sf.models import Finding, Location, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
+    from sf.backends.flux.declarations import Declaration
     from sf.backends.flux.graph import Entry, Graph
 
-_OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
-_INSTANCE_CHART: Final = "flux-instance"
-_INSTANCE_TEXTS: Final = (f"{_OPERATOR_GROUP}/v", _INSTANCE_CHART)
+_INSTANCE_TEXTS: Final = (f"{OPERATOR_GROUP}/v", INSTANCE_CHART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +79,10 @@ def find_candidates(graph: Graph, texts: Iterable[str]) -> list[Candidate]:
         for path in graph.mentions(graph.tree, text)
         if path.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(path) is not None
     }
-    graph.tree.blobs.fetch(oid for path in files if (oid := graph.tree.oid(path)) is not None)
-    loaded = (document for file in sorted(files) for document in _documents(graph, file))
-    return [found for document in loaded if (found := _candidate(graph, document)) is not None]
+    declared = graph.declarations.of(graph.tree, sorted(files))
+    return [
+        found for file, declaration in declared if (found := _candidate(graph, file, declaration)) is not None
+    ]
 
 
 def unreached(candidates: Iterable[Candidate], entries: Iterable[Entry]) -> list[Finding]:
@@ -108,12 +108,11 @@ def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
     source = candidate.root.source
     files = graph.mentions(graph.tree, SOURCE_API_VERSION) & graph.mentions(graph.tree, source.name)
     ignores = [
-        _at(document.value, "spec", "ignore")
+        at(document.value, "spec", "ignore")
         for file in sorted(files)
         if file.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(file) is not None
-        for document in _documents(graph, file)
-        if (_at(document.value, "kind"), _at(document.value, "metadata", "name"))
-        == (source.kind, source.name)
+        for document in documents_in(graph.tree.read(file), file)
+        if (at(document.value, "kind"), at(document.value, "metadata", "name")) == (source.kind, source.name)
     ]
     return bool(ignores) and not any(
         graph.seen_by(ignore if isinstance(ignore, str) else "").tree.is_folder(candidate.path)
@@ -121,94 +120,29 @@ def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
     )
 
 
-def _documents(graph: Graph, file: str) -> Iterator[documents.Document]:
-    try:
-        yield from documents.load_all(graph.tree.read(file), path=file)
-    except Problem:
-        # Not text. A build that needs the file says so.
-        return
-
-
-def _candidate(graph: Graph, document: documents.Document) -> Candidate | None:
-    value = document.value
-    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
-        return None
-    is_instance = not is_kustomization(value)
-    root = _instance_root(value) if is_instance else _kustomization(value)
-    if root is None or not isinstance(root.spec.get("path"), str):
-        return None
-    path = spec_path(root)
+def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate | None:
+    path = spec_path(declaration.root)
     if not graph.tree.is_folder(path):
         return None
-    location = Location(document.path, document.line)
-    return Candidate(location=location, root=root, path=path, is_instance=is_instance)
-
-
-def _kustomization(value: dict[str, Any]) -> Kustomization | None:
-    """The Kustomization in `value`; None for a part of one, such as a patch."""
-    spec = value.get("spec")
-    if not (isinstance(spec, dict) and isinstance(spec.get("sourceRef"), dict)):
-        return None
-    metadata = value["metadata"]
-    return Kustomization(
-        namespace=str(metadata.get("namespace") or ""), name=str(metadata.get("name") or ""), spec=spec
+    return Candidate(
+        location=Location(file, declaration.line),
+        root=declaration.root,
+        path=path,
+        is_instance=declaration.is_instance,
     )
-
-
-def _instance_root(value: dict[str, Any]) -> Kustomization | None:
-    """The Kustomization that Flux Operator makes of a FluxInstance, or of the values of its chart.
-
-    Source and Kustomization have the name of ``sync.name``, by default that of the namespace
-    (Flux Operator, FluxInstance API reference, sync configuration).
-    """
-    group, kind = kind_of(value)
-    sync = None
-    if (group, kind) == (_OPERATOR_GROUP, "FluxInstance"):
-        sync = _at(value, "spec", "sync")
-    elif kind == "HelmRelease" and _INSTANCE_CHART in str(_chart(value)):
-        sync = _at(value, "spec", "values", "instance", "sync")
-    if not isinstance(sync, dict):
-        return None
-    namespace = str(
-        value["metadata"].get("namespace") or _at(value, "spec", "targetNamespace") or "flux-system"
-    )
-    name = str(sync.get("name") or namespace)
-    return Kustomization(
-        namespace=namespace,
-        name=name,
-        spec={
-            "path": sync.get("path"),
-            "prune": True,
-            "sourceRef": {"kind": str(sync.get("kind") or "GitRepository"), "name": name},
-        },
-    )
-
-
-def _chart(value: dict[str, Any]) -> Any:
-    """What names the chart of a HelmRelease."""
-    return (
-        _at(value, "spec", "chart", "spec", "chart") or _at(value, "spec", "chartRef", "name"),
-        value["metadata"].get("name"),
-    )
-
-
-def _at(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _builds_itself(graph: Graph, candidate: Candidate) -> bool:
     """Whether its own build contains `candidate`. One that fails counts: a broken cluster did not vanish."""
     path = candidate.path
-    rendering = graph.renderer.render(
+    outline = graph.renderer.outline(
         Build(tree=graph.tree, path=path, spec={}, closure=graph.closures.of(path))
     )
     return (
-        rendering.error is not None
-        or rendering.withheld
+        outline.error is not None
+        or outline.withheld
         or any(
             is_kustomization(item) and item["metadata"]["name"] == candidate.root.name
-            for item in rendering.objects
+            for item in outline.objects
         )
     )

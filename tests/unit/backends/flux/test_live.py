@@ -8,8 +8,8 @@ import pytest
 
 from sf.backends.flux.kustomization import Kustomization, SourceRef
 from sf.backends.flux.live import Expectation, Observer
+from sf.backends.flux.outline import Rendering
 from sf.backends.flux.preview import Preview
-from sf.backends.flux.render import Rendering
 from sf.backends.flux.revision import Lineage
 from sf.backends.flux.sight import Sight, held
 from sf.backends.flux.state import State
