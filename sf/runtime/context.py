@@ -8,7 +8,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sf.config import FILE_NAME
 from sf.models import Problem
 from sf.process import Launcher
 from sf.redact import Redactor
@@ -109,7 +108,7 @@ class RuntimeContext:
     approval: Approval | None = None
     everything: bool = False
     only: tuple[str, ...] = ()
-    config_file: str = FILE_NAME
+    config_file: str = ".stagefreight.yml"
     steering: tuple[Finding, ...] = field(default=(), init=False)
     force: bool = False
     plan: LifecyclePlan | None = field(default=None, init=False)

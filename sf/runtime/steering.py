@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sf.ci.comparison import resolve_comparison
 from sf.ci.context import EventKind
-from sf.config import load_config, steering_differences
 from sf.models import Finding, Location, Problem, Severity
 from sf.tools.git import Git
 
@@ -45,6 +44,8 @@ def steer(config: Config, context: RuntimeContext) -> Steering:
     except Problem:
         # Whoever plans comes to the same and says it; until then nothing of the change counts.
         return Steering(config.steered_by(None))
+    from sf.config import steering_differences  # noqa: PLC0415 - pydantic costs more than a short command
+
     before = _before(git, comparison.base_tree, file, context)
     changed = [f"`{key}`" for key in steering_differences(config, before)]
     steered = config.steered_by(before)
@@ -54,6 +55,8 @@ def steer(config: Config, context: RuntimeContext) -> Steering:
 
 def _before(git: Git, tree: str, file: str, context: RuntimeContext) -> Config | None:
     """The configuration in `tree`; None where there is none that can be used."""
+    from sf.config import load_config  # noqa: PLC0415 - as above
+
     data = git.read_file(tree, file)
     try:
         return load_config(data, path=file, environ=context.environ) if data is not None else None

@@ -134,6 +134,13 @@ def test_what_is_not_there(api: Api) -> None:
     assert found.unknown == ()
 
 
+def test_a_secret_that_is_missing_is_shown_without_its_values(api: Api) -> None:
+    [change] = drift(api, item("Secret", "absent", stringData={"password": "hunter2-hunter2"})).objects
+    assert "+  password: hmac-sha256:" in change.diff
+    assert "hunter2" not in change.diff
+    assert base64.b64encode(b"hunter2-hunter2").decode() not in change.diff
+
+
 def test_what_the_repository_holds_encrypted_is_unknown(cluster: Cluster, api: Api) -> None:
     applied(
         cluster,

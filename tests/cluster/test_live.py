@@ -13,13 +13,12 @@ import pytest
 from sf import documents
 from sf.backends import register_builtins
 from sf.backends.flux.backend import FluxBackend
-from sf.backends.flux.connection import connect
 from sf.backends.flux.kustomization import SourceRef
 from sf.backends.flux.rights import needed, roles
 from sf.ci.context import CIContext, EventKind, Provider, Trust
 from sf.config import load_config
-from sf.models import ActionKind, Cause, Change, Problem, Verdict
-from sf.runtime import InvokerType, RuntimeContext, run_lifecycle
+from sf.models import ActionKind, Cause, Change, Verdict
+from sf.runtime import InvokerType, LifecycleError, RuntimeContext, run_lifecycle
 from sf.tools.kubernetes import User
 from tests.cluster.settled import SUSPENDED, live, settled
 
@@ -353,9 +352,8 @@ def test_a_cluster_that_cannot_be_reached_ends_a_run_that_executes(plans: Plans)
     )
     context = plans.context(SCHEDULE)
     context.dry_run = False
-    with pytest.raises(Problem, match="does not answer: Connection refused"):
-        connect(plans.config(cluster=away), context)
-    assert context.resolved.cleanup() == ()
+    with pytest.raises(LifecycleError, match=r"^validate\[flux\]: .* does not answer: Connection refused"):
+        run_lifecycle(plans.config(cluster=away), context)
 
 
 def test_who_is_not_trusted_is_not_let_near_the_cluster(plans: Plans) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from sf.backends.flux.drift import Drift
+from sf.backends.flux.kustomization import Kustomization
 from sf.backends.flux.revision import Relation
 from sf.backends.flux.rights import SOURCES
 from sf.backends.flux.sight import held
@@ -19,7 +20,7 @@ from sf.models import ActionKind, Cause, Change, Finding, LiveState, ObjectChang
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sf.backends.flux.kustomization import Kustomization, SourceRef
+    from sf.backends.flux.kustomization import SourceRef
     from sf.backends.flux.preview import Preview
     from sf.backends.flux.revision import Lineage
     from sf.backends.flux.sight import Sight
@@ -236,11 +237,8 @@ def _deletes_all(state: State) -> bool:
 
     Source: kustomize-controller 1.9, finalizerShouldDeleteResources.
     """
-    policy = state.spec.get("deletionPolicy") or "MirrorPrune"
-    wanted = policy in {"Delete", "WaitForTermination"} or (
-        policy == "MirrorPrune" and state.spec.get("prune") is True
-    )
-    return wanted and not state.suspended
+    declared = Kustomization(namespace=state.namespace, name=state.name, spec=state.spec)
+    return declared.deletes_objects and not state.suspended
 
 
 def _pruned(item: Identity, *, deletes: bool) -> ObjectChange:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sf.backends.flux.requests import kustomizations
+from sf.backends.flux.sight import inventory_object
 from sf.backends.flux.state import State
 from sf.models import Change, LifecycleResult, ObjectChange, Outcome
 
@@ -118,9 +119,10 @@ def compare(action: PlannedAction, before: State | None, after: State, *, moved:
             changed.append(replace(change, diff="", reasons=()))
     if moved and before is not None:
         for name in sorted(before.inventory ^ after.inventory):
-            if name not in announced:
+            own = inventory_object(name)
+            if name not in announced and own is not None:
                 came = name in after.inventory
-                found = _object(name, Change.ADD if came else Change.REMOVE)
+                found = ObjectChange(change=Change.ADD if came else Change.REMOVE, **own._asdict())
                 changed.append(found)
                 strange.append(f"{found.identity} {'came' if came else 'went'} unannounced")
     return Accuracy(announced=len(announced), changed=tuple(changed), strange=tuple(strange))
@@ -152,12 +154,3 @@ def _some(names: Sequence[str]) -> list[str]:
 def _inventory_id(change: ObjectChange) -> str:
     """As kustomize-controller writes it: colons in names of RBAC become two underscores."""
     return f"{change.namespace}_{change.name.replace(':', '__')}_{change.group}_{change.kind}"
-
-
-def _object(inventory_id: str, change: Change) -> ObjectChange:
-    namespace, _, rest = inventory_id.partition("_")
-    rest, _, kind = rest.rpartition("_")
-    name, _, group = rest.rpartition("_")
-    return ObjectChange(
-        change=change, kind=kind, name=name.replace("__", ":"), group=group, namespace=namespace
-    )

@@ -95,11 +95,14 @@ class _Looker:
 
 def held(state: State) -> frozenset[Identity]:
     """The objects that a Kustomization has in the cluster, as its inventory names them."""
-    return frozenset(found for entry in state.inventory if (found := _identity(entry)) is not None)
+    return frozenset(found for entry in state.inventory if (found := inventory_object(entry)) is not None)
 
 
-def _identity(entry: str) -> Identity | None:
-    """The object that ``namespace_name_group_kind`` stands for (fluxcd/cli-utils, object.ParseObjMetadata)."""
+def inventory_object(entry: str) -> Identity | None:
+    """The object that ``namespace_name_group_kind`` stands for; None for anything else.
+
+    Source: fluxcd/cli-utils, object.ParseObjMetadata.
+    """
     namespace, _, rest = entry.partition("_")
     rest, _, kind = rest.rpartition("_")
     name, _, group = rest.rpartition("_")
