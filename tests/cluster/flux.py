@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _NUMBERS: Final = itertools.count()
 # Nobody wakes up by himself while a test lasts.
 _INTERVAL: Final = "1h"
-_READY_SECONDS: Final = 60
+_READY_SECONDS: Final = 180
 
 
 def config_map(name: str, color: str) -> str:

@@ -86,27 +86,23 @@ def test_a_deadline_says_what_was_waited_for(fleet: Fleet) -> None:
     fleet.begin(fleet.app("web", wait=True, timeout="5m"))
     fleet.commit({"apps/web/deployment.yaml": deployment("web")})
     fleet.push()
-    run = fleet.run(fleet.config(deadlines={"action": 6}))
+    run = fleet.run(fleet.config(deadlines={"action": 12}))
     result = run.fail()[fleet.id("web")]
-    assert result.message.startswith("not there after 6 s: Running health checks for revision main@sha1:")
+    assert result.message.startswith("not there after 12 s: Running health checks for revision main@sha1:")
     assert any("Running health checks" in message for message in run.messages(fleet.id("web")))
     # To look at the Deployment takes a right that reconciling does not.
     assert "which objects are not ready cannot be seen: (Forbidden): " in result.stderr
 
 
 def test_who_may_look_is_told_which_object_is_not_ready(fleet: Fleet) -> None:
-    fleet.cluster.kubectl(
-        "create",
-        "rolebinding",
-        "look",
-        f"--namespace={fleet.name}",
-        "--clusterrole=view",
-        f"--user=ci:{fleet.user}",
-    )
+    place = f"--namespace={fleet.name}"
+    things = "--resource=configmaps,deployments.apps"
+    fleet.cluster.kubectl("create", "role", "look", place, "--verb=get", things)
+    fleet.cluster.kubectl("create", "rolebinding", "look", place, "--role=look", f"--user=ci:{fleet.user}")
     fleet.begin(fleet.app("web", wait=True, timeout="5m"))
     fleet.commit({"apps/web/deployment.yaml": deployment("web")})
     fleet.push()
-    result = fleet.run(fleet.config(deadlines={"action": 6})).fail()[fleet.id("web")]
+    result = fleet.run(fleet.config(deadlines={"action": 12})).fail()[fleet.id("web")]
     assert f"Deployment {fleet.name}/web is not ready: 0 of 1 replicas are ready" in result.stderr
 
 

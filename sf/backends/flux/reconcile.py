@@ -55,7 +55,11 @@ class Reconciliation:
         self, plan: LifecyclePlan, cluster: Cluster, git: Git, context: RuntimeContext
     ) -> LifecycleResult:
         """Bring them there, and say what that proved of `plan`. `context` has the result whatever happens."""
-        results = {result.name: result for action in plan.actions if (result := _left_alone(action))}
+        results = {
+            result.name: result
+            for action in plan.actions
+            if action.name not in self._impact.shown and (result := _left_alone(action))
+        }
         for result in results.values():
             context.emit(
                 ActionUpdated(
