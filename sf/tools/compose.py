@@ -102,7 +102,7 @@ class Compose:
         """
         try:
             said = self._launcher.run(
-                [self._docker, "compose", "version", "--short"],
+                [*self._resolving, "version", "--short"],
                 timeout=_RESOLVE_TIMEOUT,
                 environ=self._aloof(Path("/"), {}),
             ).text.strip()
@@ -174,7 +174,8 @@ class Compose:
         settings = json.loads((self._configured("client", _PLUGIN_SETTINGS) / "config.json").read_bytes())
         places = [*settings.get("cliPluginsExtraDirs", ()), *_PLUGIN_PLACES]
         plugin = find(_PLUGIN, {"PATH": os.pathsep.join(map(str, places))})
-        return [str(plugin)] if plugin else [self._docker, "compose"]
+        docker = self._docker
+        return [str(plugin)] if plugin else [docker, "compose"]
 
     def _aloof(self, folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
         """The environment of a call that must reach neither an engine nor a registry nor the runner's secrets."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sf.redact import Redactor
 
 PROGRAM: Final = "ssh"
+USUAL_ENGINE: Final = "/var/run/docker.sock"
 KEYSCAN: Final = "ssh-keyscan"
 KEY_VARIABLE: Final = "SSH_PRIVATE_KEY"
 # Options that `ansible_ssh_common_args` may set, as ssh_config(5) spells them, each with the form of its value.
@@ -316,13 +317,19 @@ class Connection:
         self._config = config
         self._engine = engine
         self._launch = run
+        self._opened = False
+        self._forwarded = ""
 
     def open(self) -> bool:
         """Have the connection; True when it had to be made."""
-        if self._order("check").code == 0:
+        if self._opened and self._order("check").code == 0:
             return False
+        self._opened = True
+        self._engine.unlink(missing_ok=True)
+        self._forwarded = USUAL_ENGINE
         # It goes to the background once the host has let us in.
-        self._judge(self._launch(self._argv("-M", "-N", "-f"), timeout=_STARTING, accept=range(256)))
+        argv = self._argv("-M", "-N", "-f", "-L", f"{self._engine}:{USUAL_ENGINE}")
+        self._judge(self._launch(argv, timeout=_STARTING, accept=range(256)))
         return True
 
     def run(
@@ -347,14 +354,17 @@ class Connection:
 
     def forward(self, socket: str) -> Path:
         """A socket on this machine that leads to the unix socket at the path `socket` of the host."""
-        self._engine.unlink(missing_ok=True)
-        completed = self._order("forward", "-L", f"{self._engine}:{socket}")
-        self._judge(completed)
+        if self._forwarded != socket:
+            # What leads to another place already keeps its name.
+            self._engine = self._engine.with_name(f"{self._engine.name}+")
+            self._judge(self._order("forward", "-L", f"{self._engine}:{socket}"))
+            self._forwarded = socket
         return self._engine
 
     def close(self) -> None:
         """End the connection, if there is one."""
-        self._order("exit")
+        if self._opened:
+            self._order("exit")
 
     def _order(self, order: str, *options: str) -> Completed:
         """Tell the connection something; the exit code says whether there is one."""

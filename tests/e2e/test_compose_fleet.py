@@ -235,6 +235,70 @@ def test_a_release_that_does_not_get_healthy_is_taken_back(fleet: Estate, hosts:
     assert fleet.reconcile().ended("alpha/site").outcome is Outcome.UNCHANGED
 
 
+def test_what_a_container_wrote_survives_an_update_and_its_rollback(fleet: Estate, hosts: Hosts) -> None:
+    alpha = hosts["alpha"]
+    writing = SITE.replace("[httpd,", "[sh, -c, 'date >> /data/log; exec httpd -f -p 8080 -h /www', ")
+    fleet.commit(stack("alpha", files={**FILES, "compose.yaml": writing}))
+    assert fleet.reconcile().error is None
+    data = alpha.stacks / "site/data"
+    (data / "deep").mkdir()
+    (data / "deep/mine").write_text("kept")
+    (data / "link").symlink_to("/etc/passwd")
+    first = (data / "log").read_text()
+    fleet.commit({"alpha/site/html/index.html": "second\n"})
+    assert fleet.reconcile().error is None
+    failing = writing.replace("/index.html", "/nothing.html")
+    fleet.commit({"alpha/site/compose.yaml": failing, "alpha/site/data/ours": "of the repository\n"})
+    assert "rolled back" in fleet.reconcile().ended("alpha/site").message
+    assert served(alpha) == "second\n"
+    assert (data / "log").read_text().startswith(first)
+    assert sorted(path.name for path in data.iterdir()) == ["deep", "link", "log"]
+    assert (data / "deep/mine").read_text() == "kept"
+
+
+def test_a_rollback_leaves_alone_what_somebody_stopped(fleet: Estate, hosts: Hosts) -> None:
+    alpha = hosts["alpha"]
+    fleet.commit(stack("alpha"))
+    assert fleet.reconcile().error is None
+    alpha.engine.docker("update", "--restart", "unless-stopped", containers(alpha)["side"])
+    alpha.engine.docker("stop", containers(alpha)["side"])
+    more = "  more: {image: 'busybox:1.36', command: ['false']}\n"
+    fleet.commit({"alpha/site/compose.yaml": SITE + more})
+    message = fleet.reconcile().ended("alpha/site").message
+    assert message.startswith("the service more did not become healthy")
+    assert "rolled back" in message
+    assert alpha.engine.docker("inspect", "-f", "{{.State.Status}}", containers(alpha)["side"]) == "exited\n"
+
+
+@pytest.mark.parametrize("policy", ["no", "always"])
+def test_an_engine_that_starts_anew_during_a_deployment_is_waited_for(
+    fleet: Estate, hosts: Hosts, policy: str
+) -> None:
+    alpha = hosts["alpha"]
+    lasting = SITE.replace("stop_grace_period: 0s}", f"stop_grace_period: 0s, restart: '{policy}'}}")
+    lasting = lasting.replace("period: 0s\n", f"period: 0s\n    restart: '{policy}'\n")
+    late = lasting.replace("[httpd,", "[sh, -c, 'sleep 2; exec httpd -f -p 8080 -h /www', ")
+    fleet.commit(stack("alpha", files={**FILES, "compose.yaml": late}))
+    restarted = threading.Event()
+
+    def restart() -> None:
+        until(lambda: len(containers(alpha)) == 2)
+        alpha.engine.restart()
+        restarted.set()
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    run = fleet.reconcile()
+    thread.join()
+    assert restarted.is_set()
+    ended = run.ended("alpha/site")
+    assert not ended.success
+    assert ended.message.startswith(("compose failed: ", "the service ")), ended
+    assert "no release to go back to" in ended.message
+    assert fleet.reconcile().error is None
+    assert served(alpha) == "first\n"
+
+
 def test_a_rollback_starts_the_recorded_image_and_not_what_the_tag_means_now(
     fleet: Estate, hosts: Hosts
 ) -> None:

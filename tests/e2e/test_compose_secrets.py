@@ -274,20 +274,30 @@ def _shown(process: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["files arrived", "containers start"])
+@pytest.mark.parametrize(
+    "moment", ["hosts are looked at", "files arrive", "files arrived", "containers start"]
+)
 def test_a_run_that_is_killed_leaves_plaintext_nowhere_but_where_it_is_to_stay(
-    vault: Vault, hosts: Hosts, killed: Callable[..., Command], moment: str
+    vault: Vault, hosts: Hosts, real: Command, killed: Callable[..., Command], moment: str
 ) -> None:
     alpha = hosts["alpha"]
     vault.commit()
+    if moment == "files arrive":
+        # Larger than every buffer on the way.
+        vault.estate.commit({"alpha/app/conf/big": "x" * 25_000_000})
     reached = {
+        "hosts are looked at": lambda: any("ssh" in str(child) for child in real.children()),
+        "files arrive": (alpha.stacks / "app/.sf/incoming").exists,
         "files arrived": (alpha.stacks / "app/key").exists,
         "containers start": lambda: bool(containers(alpha)),
     }[moment]
     killed(reached, SOPS_AGE_KEY=vault.key.private)
     # What was begun on the host goes to its end there.
-    alpha.run(f"flock {vault.estate.stack_dir}/.lock true")
-    assert holding(alpha.stacks / "app") == {"key": ["key-in-file"], "conf/app.yaml": ["yaml-in-folder"]}
+    alpha.run(f"[ ! -e {vault.estate.stack_dir}/.lock ] || flock {vault.estate.stack_dir}/.lock true")
+    if moment in {"files arrived", "containers start"}:
+        assert holding(alpha.stacks / "app") == {"key": ["key-in-file"], "conf/app.yaml": ["yaml-in-folder"]}
+    else:
+        assert holding(alpha.stacks) == {}
     assert in_memory(alpha) == []
     assert vault.deploy().error is None
     assert said(alpha).startswith("token-of-app level-of-env\n")

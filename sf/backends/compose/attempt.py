@@ -19,6 +19,7 @@ from sf.backends.compose.release import (
     pack,
     pinned_images,
 )
+from sf.backends.compose.stack import SCRIPT
 from sf.backends.compose.watch import MOST_TEXT, Failure, Watch
 from sf.models import Problem
 from sf.tools.compose import explain_lines, up_command
@@ -160,14 +161,17 @@ class Attempt:
         self.hook_output += self._said(f"{name}:\n")
         self._hook = ""
         if code == "0":
-            if name == POST_HOOK:
+            if name in {POST_HOOK, SCRIPT}:
                 self._keep()
             return
-        how = (
-            f"did not end within {self._patience.hook} s" if code == "124" else f"ended with exit code {code}"
-        )
+        seconds = self._patience.wait if name == SCRIPT else self._patience.hook
+        how = f"did not end within {seconds} s" if code == "124" else f"ended with exit code {code}"
         self._fail(f"{name} {how}", self._said(""))
-        self._go_back()
+        if name == SCRIPT:
+            self._add("what it did until then is not taken back")
+            self._answer("leave")
+        else:
+            self._go_back()
 
     def _judge_up(self, code: int) -> None:
         if self._restoring:

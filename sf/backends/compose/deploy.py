@@ -15,6 +15,7 @@ from sf.backends.compose.attempt import Attempt, Patience, Release, not_resting
 from sf.backends.compose.record import Deployed, Record, record_document, seal_inputs
 from sf.backends.compose.release import (
     CONTENT_FILE,
+    HOOKS,
     PRE_HOOK,
     Delivery,
     Opened,
@@ -24,7 +25,8 @@ from sf.backends.compose.release import (
     refuse_foreign,
     variables_header,
 )
-from sf.backends.compose.stack import compose_files
+from sf.backends.compose.side import is_script
+from sf.backends.compose.stack import SCRIPT, compose_files
 from sf.models import ActionResult, Change, ObjectChange, Outcome, Problem
 from sf.process import Cancelled
 from sf.tools.compose import BEYOND_WAITING, REMOTE_OFF, Project, up_command
@@ -101,11 +103,15 @@ class Deployment:
         return ActionResult(
             name=unit.name,
             success=failure is None,
-            outcome=None if failure else Outcome.DONE if objects else Outcome.UNCHANGED,
+            outcome=None if failure else Outcome.DONE if objects or is_script(unit) else Outcome.UNCHANGED,
             duration=time.monotonic() - started,
             command=f"cd {shlex.quote(release.folder)} && {shlex.join(release.command)}",
             objects=objects,
-            message=failure.message if failure else _summary(objects),
+            message=failure.message
+            if failure
+            else f"{SCRIPT} ended well"
+            if is_script(unit)
+            else _summary(objects),
             stderr=failure.detail if failure else attempt.hook_output,
         )
 
@@ -114,8 +120,9 @@ class Deployment:
         up = patience.wait + int(BEYOND_WAITING)
         arguments = (
             *(str(view.stack_dir), release.project.name, attempt.token, self._origin.owner),
-            *(view.record_digest(release.project.name), str(patience.lock), str(patience.hook), str(up)),
-            *(str(patience.wait + _ANSWER), "yes" if PRE_HOOK in release.delivery.files else "no"),
+            *(view.record_digest(release.project.name), str(patience.lock), str(patience.hook)),
+            str(patience.wait if is_script(unit) else up),
+            *(str(patience.wait + _ANSWER), _before_compose(unit, release)),
         )
         header = variables_header({**self._variables, **REMOTE_OFF}) + release.memory
         archive = release.delivery.pack(
@@ -138,9 +145,10 @@ class Deployment:
         """All that there is to do, decided before anything is done."""
         old = sight.record
         opened = Opened.of(self._plaintexts.of(unit.folder, sight.encrypted), sight.places)
+        programs = (SCRIPT,) if is_script(unit) else HOOKS
         files = {
             name: opened.files.get(name, file)
-            for name, file in desired_files(unit.folder).items()
+            for name, file in desired_files(unit.folder, programs).items()
             if name not in opened.memory
         }
         # What is in memory is not in the list of what is managed on the disk.
@@ -164,7 +172,7 @@ class Deployment:
             managed={**(old.managed if old else {}), **manifest(files)},
             services=old.services if old else {},
             inactive=sight.inactive,
-            files=compose_files(unit.folder),
+            files=() if is_script(unit) else compose_files(unit.folder),
             encrypted={**(old.encrypted if old else {}), **sight.encrypted},
             at_rest=sight.at_rest,
         )
@@ -177,8 +185,11 @@ class Deployment:
             encrypted=sight.encrypted,
         )
         project = Project(folder=folder, files=(*begun.files, CONTENT_FILE), name=sight.project)
-        command = up_command(
-            project, wait=self._patience.wait, build=sight.builds, services=not_resting(sight.desired, sight)
+        services_to_name = not_resting(sight.desired, sight)
+        command = (
+            [f"./{SCRIPT}"]
+            if is_script(unit)
+            else up_command(project, wait=self._patience.wait, build=sight.builds, services=services_to_name)
         )
         # After a failure the last release that ran is the one to keep.
         keep = old is None or old.complete
@@ -206,6 +217,13 @@ class Deployment:
             return Opened({}, {})
         plaintexts = self._plaintexts.of(self._look_back(record), record.encrypted)
         return Opened.of(plaintexts, record.places)
+
+
+def _before_compose(unit: Unit, release: Release) -> str:
+    """The script's word for what is run before compose, or instead of it."""
+    if is_script(unit):
+        return "script"
+    return "yes" if PRE_HOOK in release.delivery.files else "no"
 
 
 def _generation(name: str, sight: Sight) -> int:

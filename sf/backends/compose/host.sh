@@ -374,6 +374,7 @@ remove_stack() {
 }
 
 # deploy STACK_DIR PROJECT TOKEN OWNER EXPECTED LOCK_SECONDS HOOK_SECONDS UP_SECONDS ANSWER_SECONDS PRE ARGUMENT...
+# PRE is yes (pre.sh is run before compose), no, or script (deploy.sh is run and compose is not).
 # On stdin variables, files for the memory and a tar: record.json, content.json, keep (or not), the lists written, gone, managed and all, files/...
 deploy() {
     stack_dir=$1 project=$2 token=$3 owner=$4 expected=$5
@@ -395,11 +396,18 @@ deploy() {
     place
     event placed
     status=0
-    if [ "$pre" = yes ]; then
+    case $pre in
+    yes)
         hook pre.sh
         event "ended pre.sh $status"
-    fi
-    if [ "$status" -eq 0 ]; then
+        ;;
+    script)
+        hook_seconds=$up_seconds
+        hook deploy.sh
+        event "ended deploy.sh $status"
+        ;;
+    esac
+    if [ "$status" -eq 0 ] && [ "$pre" != script ]; then
         compose "$@"
         event "up $status"
     fi

@@ -17,6 +17,7 @@ from sf.backends.compose.record import (
     unpack_records,
 )
 from sf.backends.compose.release import edited_files, read_digests
+from sf.backends.compose.stack import SCRIPT
 from sf.models import Cause, Change, LiveState, Problem, Reason
 from sf.tools.compose import refuse_old
 
@@ -38,6 +39,7 @@ class Sight:
     """A unit as it was seen: what it is to be (``desired``, sealed with ``salt``), and how each service does.
 
     ``encrypted`` is the use of each encrypted file, and ``at_rest`` where those that are mounted are to stand.
+    ``due``: why the script of the stack is to be run, when it has one instead of services.
     """
 
     project: str
@@ -48,6 +50,7 @@ class Sight:
     at_rest: str
     record: Record | None
     states: tuple[ServiceState, ...]
+    due: tuple[Reason, ...] = ()
 
     @property
     def places(self) -> dict[str, Place]:
@@ -92,6 +95,8 @@ class Sight:
     @property
     def _reasons(self) -> tuple[Reason, ...]:
         """What there is to do, told once for all services that it is true of."""
+        if self.due:
+            return self.due
         concerned: dict[Reason, list[str]] = {}
         for state in self.states:
             if state.change.change is not Change.UNCHANGED:
@@ -120,6 +125,8 @@ class Sight:
 
     @property
     def _effect(self) -> Change:
+        if self.due:
+            return Change.CHANGE if self.record else Change.ADD
         changes = {state.change.change for state in self.states}
         wanted = [state for state in self.states if state.change.name in self.desired]
         if wanted and all(state.resting for state in wanted):
@@ -215,12 +222,8 @@ class View:
 
         Raises `Unreadable` when it cannot be resolved, another `Problem` when the engine does not answer.
         """
-        record = next((one for one in self._records.values() if one.stack == unit.stack.path), None)
-        if (
-            record
-            and record.complete
-            and record.inputs == seal_inputs(unit.folder, self._variables, record.salt)
-        ):
+        record = self._telling(unit)
+        if record:
             desired: Mapping[str, Sealed] = {
                 name: service.sealed for name, service in record.services.items()
             }
@@ -232,6 +235,47 @@ class View:
         salt = record.salt if record else new_salt()
         desired = seal_model(model, salt)
         return self._sight(model.project, salt, desired, model.inactive, model.encrypted, record)
+
+    def see_script(self, unit: Unit) -> Sight:
+        """How `unit`, which a script of its own deploys, does: what that left running cannot be told."""
+        project = unit.stack.name
+        record = self._records.get(project)
+        due: list[Reason] = []
+        if record is None:
+            due.append(Reason(cause=Cause.GIT, message=f"{SCRIPT} was never run here"))
+        elif not record.complete:
+            due.append(Reason(cause=Cause.DRIFT, message=f"{SCRIPT} did not end well"))
+        elif self._telling(unit) is None:
+            due.append(Reason(cause=Cause.GIT, message="its files are not those that were deployed"))
+        due += [
+            Reason(cause=Cause.DRIFT, message=f"{name} was changed on the host", subject=name)
+            for name in self._edited.get(project, ())
+        ]
+        return Sight(
+            project=project,
+            salt=record.salt if record else new_salt(),
+            desired={},
+            inactive=(),
+            encrypted={},
+            at_rest="",
+            record=record,
+            states=(),
+            due=tuple(due),
+        )
+
+    def knows(self, unit: Unit) -> bool:
+        """Whether `see` can do without the model of `unit`."""
+        return self._telling(unit) is not None
+
+    def _telling(self, unit: Unit) -> Record | None:
+        """The record that tells what `unit` is to be, when one does."""
+        record = next((one for one in self._records.values() if one.stack == unit.stack.path), None)
+        told = (
+            record
+            and record.complete
+            and record.inputs == seal_inputs(unit.folder, self._variables, record.salt)
+        )
+        return record if told else None
 
     def _find_edited(self) -> dict[str, tuple[str, ...]]:
         names = [f"{project}/{name}" for project, one in self._records.items() for name in one.managed]

@@ -17,6 +17,7 @@ from sf.backends.compose.outlook import Outlook
 from sf.backends.compose.plaintext import in_memory
 from sf.backends.compose.renaming import renamings
 from sf.backends.compose.side import BASE_UNREADABLE, is_script
+from sf.backends.compose.stack import SCRIPT
 from sf.models import (
     ActionKind,
     Cause,
@@ -31,7 +32,7 @@ from sf.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sf.backends.compose.fleet import Fleet
     from sf.backends.compose.images import Tag
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from sf.ci.context import CIContext
     from sf.models import ObjectChange
 
+# Folders read by one process; git hands out a bounded number of bytes.
+_TOGETHER: Final = 50
 _DEPLOYED: Final = frozenset({Change.ADD, Change.CHANGE})
 
 
@@ -64,10 +67,12 @@ class Planner:
         asks_registries: bool,
         terms: Terms,
         at_rest: str,
+        scripts: bool,
     ) -> None:
         """`repairs`: whether what somebody changed on a host is put right, or only reported.
 
-        `at_rest`: where plaintext of files that containers mount stands on a host.
+        `at_rest`: where plaintext of files that containers mount stands on a host. `scripts`: whether stacks may
+        be deployed by one of their own.
         """
         self._base = base
         self._head = head
@@ -80,6 +85,7 @@ class Planner:
         self._terms = terms
         self._tags: dict[str, dict[tuple[str, str], Tag]] = {}
         self._at_rest = at_rest
+        self._scripts = scripts
         self._models: dict[tuple[str, str], Model | Unreadable] = {}
         self._projects: dict[tuple[str, str], Unit] = {}
         self._seen: dict[str, Sight] = {}
@@ -100,6 +106,7 @@ class Planner:
         if self._asks_registries:
             tags = fleet.work(list(views.values()), check_tags)
             self._tags = dict(zip(views, tags, strict=True))
+        self._read_ahead(names, views)
         places = self._order.places(names)
         for name in names:
             self._outlook.actions.append(self._action(name, places[name], views))
@@ -119,6 +126,19 @@ class Planner:
         """The model of a stack that this plan has resolved already."""
         found = self._models.get((unit.stack.path, unit.folder.identity))
         return None if isinstance(found, Unreadable) else found
+
+    def _read_ahead(self, names: Sequence[str], views: Mapping[str, View]) -> None:
+        """Have git hand out in one go what will be read of the stacks that are resolved."""
+        wanted: list[Folder] = []
+        for name in names:
+            old, new = self._base.units.get(name), self._head.units.get(name)
+            changed = old is None or new is None or old.folder.identity != new.folder.identity
+            view = views.get(new.host.name) if new else None
+            if changed or (new and view and not view.knows(new)):
+                wanted += [unit.folder for unit in (old, new) if unit and (changed or unit is new)]
+        for start in range(0, len(wanted), _TOGETHER):
+            first, *others = wanted[start : start + _TOGETHER]
+            first.read_ahead(others)
 
     def _handle_orphans(self, views: Mapping[str, View], blind: Collection[str]) -> None:
         outlook = self._outlook
@@ -194,7 +214,7 @@ class Planner:
 
     def _live(self, unit: Unit, view: View | None) -> LiveState | None:
         """What runs of `unit`; None when that is unknown, which is then noted."""
-        if is_script(unit):
+        if is_script(unit) and (unit.host.reading_only or not self._scripts):
             self._outlook.note([unit.name], "what a deploy.sh leaves running cannot be told")
             return None
         if view is None:
@@ -202,7 +222,7 @@ class Planner:
         try:
             if unit.host.reading_only:
                 return self._watched(unit, view)
-            sight = view.see(unit, lambda: self._resolved(unit))
+            sight = view.see_script(unit) if is_script(unit) else view.see(unit, lambda: self._resolved(unit))
         except Unreadable as problem:
             self._find_once("stack-unreadable", unit, problem)
             return None
@@ -244,7 +264,7 @@ class Planner:
             self._outlook.findings.append(_shared_project(owner, unit, project))
 
     def _kind(self, unit: Unit, change: Change, live: LiveState | None) -> ActionKind:
-        if unit.name not in self._head.units or is_script(unit):
+        if unit.name not in self._head.units or (is_script(unit) and not self._scripts):
             return ActionKind.NONE if change is Change.UNCHANGED else ActionKind.REPORT
         if unit.name in self._outlook.reported:
             return ActionKind.REPORT
@@ -336,10 +356,12 @@ def _describe(unit: Unit, kind: ActionKind, change: Change, *, reported: bool) -
     name, host = unit.stack.name, unit.host.name
     if reported:
         return f"report that {name} was changed on {host}; `docker.drift.tier2_action` says not to undo it"
+    if kind is ActionKind.DEPLOY and is_script(unit):
+        return f"run {SCRIPT} of {name} on {host}"
     if kind is ActionKind.DEPLOY:
         return f"bring {name} up on {host} and wait until it is healthy"
     if kind is ActionKind.NONE:
         return f"leave {name} on {host} as it is"
     if change is Change.REMOVE:
         return f"report that {name} on {host} has left the repository; it is not stopped"
-    return f"report that {name} on {host} has changed; its deploy.sh is not run"
+    return f"report that {name} on {host} has changed; its {SCRIPT} is only run with `docker.scripts: true`"

@@ -68,10 +68,10 @@ def pinned_images(images: Mapping[str, str]) -> bytes:
     )
 
 
-def desired_files(folder: Folder) -> dict[str, tuple[bytes, int]]:
+def desired_files(folder: Folder, programs: Collection[str] = HOOKS) -> dict[str, tuple[bytes, int]]:
     """Content and mode of every file of the stack.
 
-    Raises `Problem` when the stack brings files of its own where sf keeps its, or a hook that cannot be run.
+    Raises `Problem` when the stack brings files of its own where sf keeps its, or one of `programs` cannot be run.
     """
     if taken := next((name for name in folder.files if name.split("/", 1)[0] == FOLDER), None):
         raise Problem(
@@ -79,7 +79,7 @@ def desired_files(folder: Folder) -> dict[str, tuple[bytes, int]]:
         )
     if odd := next((name for name in folder.files if not name.isprintable()), None):
         raise Problem(f"{folder.path}/{odd!r} has a name with a control character", hint="rename that file")
-    for name in HOOKS:
+    for name in programs:
         if name in folder and not folder.files[name].executable:
             path = f"{folder.path}/{name}"
             raise Problem(

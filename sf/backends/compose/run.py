@@ -27,7 +27,7 @@ from sf.changes.masking import KEY_VARIABLE, Fingerprints
 from sf.ci.comparison import resolve_comparison
 from sf.ci.context import Provider
 from sf.ci.values import repository_identity
-from sf.config import FILE_NAME, SshConfig, load_config
+from sf.config import FILE_NAME, DockerConfig, load_config
 from sf.models import (
     Finding,
     LifecyclePlan,
@@ -61,6 +61,15 @@ _STEERED: Final = Finding(
     subject="docker.ssh",
     location=Location(FILE_NAME),
     hint="merge it only if the new keys were compared with those on the machines",
+)
+
+_SCRIPTED: Final = Finding(
+    code="scripts-allowed",
+    severity=Severity.DANGER,
+    message="the change lets stacks run a deploy.sh of their own on the hosts",
+    subject="docker.scripts",
+    location=Location(FILE_NAME),
+    hint="merge it only if everybody who may change a stack may also run programs on its hosts",
 )
 
 
@@ -157,11 +166,14 @@ class Run:
             asks_registries=self._docker.drift.images,
             terms=self._terms,
             at_rest=self._docker.secrets.at_rest,
+            scripts=self._docker.scripts,
         )
         outlook = planner.plan(self._fleet, reaches_out=bool(self._known_hosts))
         self._outlook = outlook
-        if self._settings != self._docker.ssh:
+        if self._before.ssh != self._docker.ssh:
             outlook.findings.append(_STEERED)
+        if self._docker.scripts and not self._before.scripts:
+            outlook.findings.append(_SCRIPTED)
         contents = {unit.stack.path: unit.folder.identity for unit in head.units.values()}
         if head.inventory.identity:
             contents[head.inventory.source] = head.inventory.identity
@@ -280,22 +292,22 @@ class Run:
         return Sops(context.launcher, context.environ, context.redactor, private)
 
     @cached_property
-    def _settings(self) -> SshConfig:
+    def _before(self) -> DockerConfig:
         """What decides whom we trust: a pull request does not get to say."""
         if self._context.ci.event not in PULL_REQUEST:
-            return self._docker.ssh
+            return self._docker
         base, _ = self.read()
         data = self._reader.file(base.treeish, FILE_NAME)
         try:
-            return load_config(data, environ=self._context.environ).docker.ssh
+            return load_config(data, environ=self._context.environ).docker
         except Problem:
             # There is nothing to go by, and a plan without hosts is still a plan.
-            return SshConfig()
+            return DockerConfig()
 
     @cached_property
     def _known_hosts(self) -> str:
         """Lines of known_hosts(5). Raises `Problem` when the file that is named is not there."""
-        named = self._settings.known_hosts
+        named = self._before.ssh.known_hosts
         if not named or " " in named or "\n" in named:
             return named
         base, head = self.read()

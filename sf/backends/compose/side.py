@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sf.backends.compose.inventory import Inventory, gather, implicit, read_inventory
 from sf.backends.compose.stack import Kind, find_stacks
 from sf.backends.compose.targets import context_inventory, state_inventory
-from sf.backends.compose.tree import Tree
+from sf.backends.compose.tree import Blobs, Tree
 from sf.config import FILE_NAME, load_config
 from sf.models import Finding, Location, Problem, Severity
 from sf.tools.contexts import read_contexts
@@ -64,6 +64,7 @@ class Reader:
         self._config = config
         self._context = context
         self._cache = cache
+        self._blobs = Blobs(git.read_blobs)
         self._inventories: dict[str, Inventory] = {}
 
     def read(self, treeish: str, *, before: bool = False) -> Side:
@@ -71,7 +72,7 @@ class Reader:
 
         With `before` hosts that stand in the configuration are those of the tree's own.
         """
-        tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
+        tree = Tree(self._git.ls_tree(treeish), self._blobs)
         stacks = find_stacks(tree, self._config.iac.path)
         inventory = self._inventory(tree, before=before)
         selector = self._config.targets.selector
@@ -117,11 +118,11 @@ class Reader:
         """The folder at `path` as of an earlier `commit`. Raises `Problem` when git does not have it any more."""
         if not self._git.has_commit(commit):
             self._git.fetch_commit(commit)
-        return Tree(self._git.ls_tree(commit), self._git.read_blobs).folder(path)
+        return Tree(self._git.ls_tree(commit), self._blobs).folder(path)
 
     def file(self, treeish: str, path: str) -> bytes | None:
         """The content of the plain file at `path` in the tree `treeish`; None when there is none."""
-        tree = Tree(self._git.ls_tree(treeish), self._git.read_blobs)
+        tree = Tree(self._git.ls_tree(treeish), self._blobs)
         file = tree.file(path)
         return tree.content(file) if file else None
 

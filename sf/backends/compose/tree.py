@@ -38,6 +38,20 @@ class File:
         return f"{self.oid}+x" if self.executable else self.oid
 
 
+class Blobs:
+    """Contents of blobs by id, each read once: a process costs more than what it reads."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._known: dict[str, bytes] = {}
+
+    def __call__(self, oids: Iterable[str]) -> dict[str, bytes]:
+        wanted = set(oids)
+        if missing := sorted(wanted - self._known.keys()):
+            self._known |= self._read(missing)
+        return {oid: self._known[oid] for oid in wanted}
+
+
 class Folder:
     """The files below one folder of the repository, by path relative to it.
 
@@ -69,6 +83,10 @@ class Folder:
     def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
         """The contents of blobs of the same repository, by id: one question for the files of many folders."""
         return self._read(oids)
+
+    def read_ahead(self, others: Iterable[Folder]) -> None:
+        """Have the contents of this folder and of `others` read together, where they are remembered."""
+        self._read({file.oid for folder in (self, *others) for file in folder.files.values()})
 
     def below(self, name: str) -> dict[str, File]:
         """The file `name`, or every file below the folder `name` (``.`` for all); empty when there is neither."""
