@@ -68,6 +68,8 @@ def test_a_large_estate_is_planned_with_one_connection_and_one_look_a_host(
     )
     assert fleet.reconcile().error is None
     fleet.repository.commit(files)
+    # What is deployed is known by its record.
+    assert fleet.resolved() == STACKS - len(deployed)
     before = logins(hosts)
     run = fleet.plan()
     assert run.plan is not None
@@ -80,5 +82,5 @@ def test_a_large_estate_is_planned_with_one_connection_and_one_look_a_host(
     assert sorted(per_host) == sorted(names)
     assert run.plan.counts["unchanged"] == len(deployed)
     assert run.plan.counts["add"] == STACKS - 1 + HOSTS - len(deployed)
-    # What is deployed is known by its record.
-    assert fleet.resolved() == STACKS - len(deployed)
+    # And once made, a model is kept.
+    assert fleet.resolved() == 0

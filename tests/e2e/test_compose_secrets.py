@@ -317,8 +317,9 @@ def test_a_stack_that_is_taken_down_leaves_no_plaintext(
     }
     plain = "services: {one: {image: 'busybox:1.36', command: [sleep, '1000'], stop_grace_period: 0s}}\n"
     estate.commit({"alpha/plain/compose.yaml": plain})
-    vault.commit()
+    vault.commit(COMPOSE.replace("./conf:/conf:ro", "./conf/app.yaml:/conf/app.yaml:ro"))
     assert vault.deploy(repository="git.example.com/acme/estate").error is None
+    assert bool(in_memory(alpha)) is (at_rest == "tmpfs")
     (alpha.stacks / "app/data/own").write_text("kept")
     (alpha.stacks / "app/compose.yaml").write_text("by hand")
     estate.repository.git("rm", "-rq", "docker-compose/alpha/app")

@@ -10,6 +10,7 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from sf.backends.compose.side import is_script
 from sf.backends.compose.stack import Kind
 from sf.config import FILE_NAME
 from sf.models import (
@@ -151,8 +152,11 @@ class Search:
             return "it has no deployment record, so it may be another repository's"
         if record.host != host:
             return f"it was deployed under the host name {record.host}"
+        if not record.files and not record.removed:
+            return "what its deploy.sh left running cannot be told; remove its folder on the host by hand"
         name = posixpath.basename(record.stack)
-        if f"{host}/{name}" in self._head.units and f"{host}/{name}" not in self._sights:
+        here = self._head.units.get(f"{host}/{name}")
+        if here and (is_script(here) or here.name not in self._sights):
             return f"{host} still has a stack {name}, whose project is not known"
         if new := [unit.host.name for unit in self._elsewhere(host, record) if not self._runs(unit)]:
             return f"this run is the first that brings it up on {', '.join(new)}"

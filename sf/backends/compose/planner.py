@@ -214,7 +214,7 @@ class Planner:
 
     def _live(self, unit: Unit, view: View | None) -> LiveState | None:
         """What runs of `unit`; None when that is unknown, which is then noted."""
-        if is_script(unit) and not self._scripts:
+        if is_script(unit) and (unit.host.reading_only or not self._scripts):
             self._outlook.note([unit.name], "what a deploy.sh leaves running cannot be told")
             return None
         if view is None:
