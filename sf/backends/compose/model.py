@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -65,7 +65,7 @@ class Model:
     files: tuple[str, ...]
     services: Mapping[str, Service]
     inactive: tuple[str, ...] = ()
-    encrypted: Mapping[str, Use] = MappingProxyType({})
+    encrypted: Mapping[str, Use] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Shelf(Protocol):
