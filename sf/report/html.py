@@ -31,6 +31,7 @@ _PARTS: Final[Mapping[str, Callable[[Record], Html]]] = {
     "Errors and dangers": overview.alarms,
     "What could not be determined": overview.unknown,
     "How it went": waves.waves,
+    "What this run proved": overview.proof,
     "Dependencies": graph.graph,
     "Changes": units.units,
     "Also worth knowing": overview.advice,

@@ -72,6 +72,15 @@ def unknown(record: Record) -> Html:
     return bounded(sentences, 10, "unknown", "cards")
 
 
+def proof(record: Record) -> Html:
+    """What the run found out beyond its actions."""
+    found = [
+        element("li", element("strong", f"{wording.clipped(about, _NAME_LIMIT)}:"), " ", _message(sentence))
+        for about, sentence in wording.proof(record)
+    ]
+    return bounded(found, 10, "line", "facts")
+
+
 def footer(record: Record) -> Html:
     """How long it took, where it ran, and what the plan was made with."""
     lines = []
