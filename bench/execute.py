@@ -135,7 +135,9 @@ def seconds(prepare: Callable[[], None], act: Callable[[], None]) -> float:
     prepare()
     started = time.monotonic()
     act()
-    return time.monotonic() - started
+    taken = time.monotonic() - started
+    print(f"{act.__name__}: {taken:.2f} s", file=sys.stderr)
+    return taken
 
 
 def main() -> int:

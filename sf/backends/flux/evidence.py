@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.backends.flux.kustomization import KIND
+from sf.backends.flux.sight import held
 from sf.models import Problem
 from sf.tools.kubernetes import Collection, NoAnswer
 
@@ -81,11 +82,8 @@ def _unready(kubectl: Kubectl, state: State) -> Iterator[tuple[str, str, str, st
 def _awaited(state: State) -> Iterator[tuple[str, str, str, str]]:
     """Namespace, name, group and kind of what the health of `state` depends on."""
     if state.spec.get("wait") is True:
-        for entry in sorted(state.inventory):
-            namespace, _, rest = entry.partition("_")
-            rest, _, kind = rest.rpartition("_")
-            name, _, group = rest.rpartition("_")
-            yield namespace, name.replace("__", ":"), group, kind
+        for item in sorted(held(state)):
+            yield item.namespace, item.name, item.group, item.kind
         return
     for check in state.spec.get("healthChecks") or ():
         group = str(check.get("apiVersion", "")).rpartition("/")[0]

@@ -23,9 +23,9 @@ from sf.tools.kubernetes import NoAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sf.backends.flux.kustomization import Kustomization, SourceRef
     from sf.backends.flux.revision import Lineage
     from sf.backends.flux.sources import Sources
+    from sf.backends.flux.unit import Limits, Unit
     from sf.backends.flux.watcher import Watcher
     from sf.models import Event
     from sf.tools.kubectl import Kubectl
@@ -43,38 +43,6 @@ _TICK: Final = 0.5
 _STOPPED: Final = "the run was stopped; Flux goes on by itself"
 # What kustomize-controller says of the one step that takes its time.
 _CHECKING: Final = "Running health checks"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """One Kustomization, and the ids of the other units that have to be there before it.
-
-    ``definer`` is the unit that has to be applied first, since it brings the Kustomization in its new form, or
-    takes it away: then it is to be ``gone``.
-    """
-
-    node: Kustomization
-    after: frozenset[str] = frozenset()
-    definer: str | None = None
-    gone: bool = False
-
-    @property
-    def source(self) -> SourceRef | None:
-        """The source that has to offer the planned commit; None when its content is of another repository."""
-        return None if self.node.external or self.gone else self.node.source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds for one action and for all together, and how many are worked on at a time.
-
-    ``force``: those are asked as well that are where they should be.
-    """
-
-    action: float
-    run: float
-    concurrency: int
-    force: bool = False
 
 
 @dataclass(slots=True)

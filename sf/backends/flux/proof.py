@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sf.backends.flux.requests import kustomizations
-from sf.backends.flux.sight import inventory_object
+from sf.backends.flux.sight import held
 from sf.backends.flux.state import State
+from sf.changes.manifest import Identity
 from sf.models import Change, LifecycleResult, ObjectChange, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sf.backends.flux.execution import Unit
+    from sf.backends.flux.unit import Unit
     from sf.backends.flux.watcher import Watcher
     from sf.models import ActionResult, LifecyclePlan, PlannedAction
 
@@ -108,23 +109,24 @@ class Proof:
 def compare(action: PlannedAction, before: State | None, after: State, *, moved: bool) -> Accuracy:
     """Hold what `action` announced against the inventories. `moved`: `before` is where the change began."""
     announced = {
-        _inventory_id(change): change for change in action.objects if change.change is not Change.UNCHANGED
+        Identity(change.group, change.kind, change.namespace, change.name): change
+        for change in action.objects
+        if change.change is not Change.UNCHANGED
     }
+    there = held(after)
     strange, changed = [], []
-    for name, change in announced.items():
-        if (name in after.inventory) is (change.change is Change.REMOVE):
+    for item, change in announced.items():
+        if (item in there) is (change.change is Change.REMOVE):
             what = "still there" if change.change is Change.REMOVE else "not there"
             strange.append(f"{change.identity} is {what}, and was to be {_ANNOUNCED[change.change]}")
         elif moved:
             changed.append(replace(change, diff="", reasons=()))
     if moved and before is not None:
-        for name in sorted(before.inventory ^ after.inventory):
-            own = inventory_object(name)
-            if name not in announced and own is not None:
-                came = name in after.inventory
-                found = ObjectChange(change=Change.ADD if came else Change.REMOVE, **own._asdict())
-                changed.append(found)
-                strange.append(f"{found.identity} {'came' if came else 'went'} unannounced")
+        for item in sorted((held(before) ^ there) - announced.keys()):
+            came = item in there
+            found = ObjectChange(change=Change.ADD if came else Change.REMOVE, **item._asdict())
+            changed.append(found)
+            strange.append(f"{found.identity} {'came' if came else 'went'} unannounced")
     return Accuracy(announced=len(announced), changed=tuple(changed), strange=tuple(strange))
 
 
@@ -149,8 +151,3 @@ def _preview(accuracies: Mapping[str, Accuracy]) -> dict[str, str]:
 def _some(names: Sequence[str]) -> list[str]:
     more = len(names) - _MOST_NAMES
     return [*names[:_MOST_NAMES], *([f"and {more} more"] if more > 0 else [])]
-
-
-def _inventory_id(change: ObjectChange) -> str:
-    """As kustomize-controller writes it: colons in names of RBAC become two underscores."""
-    return f"{change.namespace}_{change.name.replace(':', '__')}_{change.group}_{change.kind}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sf.backends.flux.evidence import find_evidence
-from sf.backends.flux.execution import Execution, Limits, Unit
+from sf.backends.flux.execution import Execution
 from sf.backends.flux.kustomization import waves
 from sf.backends.flux.proof import Proof
 from sf.backends.flux.requests import kustomizations, target_of_source
@@ -13,6 +13,7 @@ from sf.backends.flux.revision import Lineage
 from sf.backends.flux.rights import SOURCES, needed
 from sf.backends.flux.selection import is_suspended
 from sf.backends.flux.sources import Sources
+from sf.backends.flux.unit import Limits, Unit
 from sf.backends.flux.watcher import Watcher
 from sf.models import ActionKind, ActionResult, ActionState, ActionUpdated, Change, LifecycleResult, Outcome
 from sf.tools.kubectl import Kubectl

@@ -16,8 +16,8 @@ from sf.models import Problem
 from sf.tools.kubernetes import Right
 
 if TYPE_CHECKING:
-    from sf.backends.flux.execution import Unit
     from sf.backends.flux.impact import Impact
+    from sf.backends.flux.unit import Unit
 
 CONFIG: Final = load_config(b"{lifecycle: {mode: gitops}, gitops: {}}")
 
