@@ -41,7 +41,7 @@ COLD: Final = 3.0
 WARM: Final = 10.0
 EXECUTED: Final = 20
 # How long a stack takes to get healthy: what a small web service takes to start.
-SECONDS: Final = 6.0
+SECONDS: Final = 10.0
 FASTER: Final = 3.0
 SF: Final = str(Path(sys.executable).parent / "sf")
 IMAGE: Final = "busybox:1.36"

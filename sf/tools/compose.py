@@ -43,6 +43,8 @@ _PLUGIN_PLACES: Final = (
 _PLAIN_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _UNSET: Final = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _LOG_LINE: Final = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<message>.*)"\s*$')
+# Compose is done before its first garbage would have to be collected; the limit is for what is not.
+TUNING: Final = {"GOGC": "off", "GOMEMLIMIT": "256MiB", "GOMAXPROCS": "1"}
 REMOTE_OFF: Final = {
     "COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false",
     "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false",
@@ -116,13 +118,18 @@ class Compose:
         # A distribution's own suffix (2.40.3-3) is not part of the release.
         return version.partition("-")[0].partition("+")[0]
 
-    def resolve(self, project: Project, *, home: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    def resolve(
+        self, project: Project, *, home: Path, variables: Mapping[str, str], tuned: bool = False
+    ) -> dict[str, Any]:
         """The model that compose makes of the files, with absolute paths below `project.folder`.
 
         `home` stands for the home of whoever deploys; `variables` are all that the files may use besides `.env`.
+        `tuned` saves a third of the time and sets the variables in `TUNING`, which the files must not use.
+
         Raises `Refused`, or its kind `UnsetVariables`.
         """
-        environ = self._aloof(project.folder, variables) | {"HOME": str(home)}
+        tuning = TUNING if tuned else {}
+        environ = {**tuning, **self._aloof(project.folder, variables), "HOME": str(home)}
         try:
             completed = self._launcher.run(
                 [*self._resolving, *project.options, "config", "--format", "json"],

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess  # noqa: TID251 - a container is started as a CI would
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -402,3 +406,51 @@ def test_a_stack_that_was_stopped_as_a_whole_stays_stopped(estate: Estate, engin
     run = estate.reconcile()
     assert run.ended("bench/shop").outcome is Outcome.UNCHANGED
     assert engine.docker("ps", "--quiet") == ""
+
+
+def test_from_inside_of_a_container_a_mount_works_or_is_refused_with_the_fix(
+    estate: Estate, engine: Engine
+) -> None:
+    estate.commit(SHOP)
+    stacks = Path(f"/opt/sf-test-{os.getpid()}")
+    environ = {**estate.environ, "SF_CONFIG_DOCKER__STACK_DIR": str(stacks), "PYTHONPATH": str(Path.cwd())}
+    # A container with the programs of this machine, and a root of its own otherwise.
+    private = {"dev", "etc", "mnt", "opt", "proc", "run", "srv", "sys", "var"}
+    shared = [str(path) for path in Path("/").iterdir() if path.is_dir() and path.name not in private]
+    shared.append(str(engine.folder))
+
+    def inside(*options: str) -> subprocess.CompletedProcess[str]:
+        volumes = [f"--volume={path}:{path}" for path in shared]
+        variables = [f"--env={name}={value}" for name, value in environ.items()]
+        where = f"--workdir={estate.repository.root}"
+        program = [sys.executable, "-m", "sf", "reconcile"]
+        return subprocess.run(
+            [
+                "docker",
+                "run",
+                "--rm",
+                "--network=none",
+                *volumes,
+                *variables,
+                where,
+                *options,
+                "busybox:1.36",
+                *program,
+            ],
+            env=engine.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    refused = inside()
+    assert refused.returncode == 12
+    assert f"sf runs in a container, and {stacks} in it is not the one of the machine" in refused.stderr
+    assert f"start the container with `--volume {stacks}:{stacks}`" in refused.stderr
+    assert "shop" not in engine.docker("ps", "--all")
+    try:
+        done = inside(f"--volume={stacks}:{stacks}")
+        assert done.returncode == 0, done.stderr
+        assert served(engine, containers(engine)["web"]) == "first\n"
+    finally:
+        shutil.rmtree(stacks, ignore_errors=True)

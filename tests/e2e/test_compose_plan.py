@@ -319,6 +319,17 @@ def test_only_what_changes_is_resolved(paper: Estate) -> None:
     assert paper.resolved() == 2
 
 
+def test_how_compose_is_tuned_is_invisible_to_files(paper: Estate) -> None:
+    paper.commit(
+        {"bench/a/compose.yaml": 'services: {a: {image: a, environment: {A: "${GOGC}", B: "${GOMEMLIMIT}"}}}'}
+    )
+    assert "the variables GOGC, GOMEMLIMIT are not set" in str(paper.plan().error)
+    paper.commit({"bench/a/compose.yaml": "services: {a: {image: a}}"})
+    paper.commit({"bench/a/compose.yaml": "services: {a: {image: a, environment: [GOMAXPROCS]}}"})
+    (change,) = paper.plan().action("bench/a").objects
+    assert "GOMAXPROCS: (hidden)" not in change.diff
+
+
 def test_what_was_resolved_before_is_not_resolved_again(paper: Estate, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     paper.environ["SF_CACHE_DIR"] = str(cache)

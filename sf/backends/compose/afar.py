@@ -33,6 +33,9 @@ class TlsMachine:
     def reach(self) -> None:
         """As the protocol says; looking tells whether it answers."""
 
+    def refuse_elsewhere(self) -> None:
+        """As the protocol says: nothing is put there."""
+
     def attach(self, socket: str) -> None:
         """As the protocol says: there is no other engine to choose."""
 

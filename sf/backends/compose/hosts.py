@@ -36,6 +36,9 @@ class Machine(Protocol):
     def reach(self) -> None:
         """Do nothing, if that can be done there."""
 
+    def refuse_elsewhere(self) -> None:
+        """Raise `Problem` when files that we put there are not where its engine would mount them from."""
+
     def attach(self, socket: str) -> None:
         """Read from the engine at `socket`, which is a path on the machine."""
 
@@ -68,7 +71,10 @@ class LocalMachine:
         """It is this one."""
 
     def attach(self, socket: str) -> None:  # noqa: ARG002 - the engine is found without looking
-        """As the protocol says. Raises `Problem` also when the engine has another file system than we do."""
+        self.refuse_elsewhere()
+
+    def refuse_elsewhere(self) -> None:
+        """It is so when we run in a container and the engine does not."""
         if not self.engine.sees(self._stack_dir):
             raise Problem(
                 f"sf runs in a container, and {self._stack_dir} in it is not the one of the machine with the"
@@ -114,6 +120,9 @@ class SshMachine:
     def reach(self) -> None:
         if self._connection.open() and self._socket:
             self.attach(self._socket)
+
+    def refuse_elsewhere(self) -> None:
+        """The script runs where the engine does."""
 
     def attach(self, socket: str) -> None:
         if not socket.startswith("/"):

@@ -178,6 +178,7 @@ class View:
 
     def check(self) -> None:
         """Raise `Problem` when stacks cannot be deployed there."""
+        self.machine.refuse_elsewhere()
         said = self._answer("check", str(self.stack_dir)).decode("utf-8", "replace").split("\n")
         missing = [line.removeprefix("missing ") for line in said if line.startswith("missing ")]
         if missing:

@@ -11,7 +11,7 @@ from sf.backends.compose.ciphertext import Use, encryptions, is_ciphertext, refu
 from sf.backends.compose.references import check_references, has_profiles
 from sf.backends.compose.stack import compose_files
 from sf.models import Location, Problem
-from sf.tools.compose import Compose, Project, Refused
+from sf.tools.compose import TUNING, Compose, Project, Refused
 from sf.workspace import write_tree
 
 if TYPE_CHECKING:
@@ -113,16 +113,17 @@ class Resolver:
         except Problem as problem:
             raise Unreadable.because(problem, Location(folder.path)) from problem
         self.count += 1
-        root = self._scratch / str(self.count)
+        root = self._scratch
         # The folder keeps its name, from which compose makes the name of the project.
-        place = root.joinpath(*["_"] * _DEPTH, folder.path.rpartition("/")[2])
+        place = root.joinpath(*["_"] * _DEPTH, str(self.count), folder.path.rpartition("/")[2])
         home = root / "home"
-        home.mkdir(parents=True)
+        home.mkdir(exist_ok=True)
         place.mkdir(parents=True)
+        tuned = not any(name.encode() in data for data in contents.values() for name in TUNING)
         write_tree(place, contents)
         project = Project(folder=place, files=files)
         try:
-            raw = self._compose.resolve(project, home=home, variables=self._variables)
+            raw = self._compose.resolve(project, home=home, variables=self._variables, tuned=tuned)
         except Refused as problem:
             raise Unreadable.because(_refused(problem), Location(f"{folder.path}/{files[0]}")) from problem
         inactive: tuple[str, ...] = ()
