@@ -34,7 +34,7 @@ class TlsMachine:
         """As the protocol says; looking tells whether it answers."""
 
     def refuse_elsewhere(self) -> None:
-        """As the protocol says; no files are put there."""
+        """As the protocol says: nothing is put there."""
 
     def attach(self, socket: str) -> None:
         """As the protocol says: there is no other engine to choose."""
