@@ -41,9 +41,11 @@ APP: Final = """\
 resources: [../../bases/{base}, settings.yaml]
 namespace: {name}
 patches:
-  - target: {{kind: Deployment}}
-    patch: |
-      - {{op: replace, path: /spec/replicas, value: 2}}
+  - patch: |
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata: {{name: web}}
+      spec: {{replicas: 2}}
 """
 SETTINGS: Final = """\
 apiVersion: v1

@@ -76,8 +76,13 @@ class Report:
 class Subject:
     """A repository whose last two commits each change one app, and the commands that look at it."""
 
-    def __init__(self, root: Path, scratch: Path, path: str, apps: tuple[str, str]) -> None:
-        """`path`: where the cluster begins. `apps`: the folders of the apps that the two commits change."""
+    def __init__(
+        self, root: Path, scratch: Path, path: str, apps: tuple[str, str], *, is_patched: bool = False
+    ) -> None:
+        """`path`: where the cluster begins. `apps`: the folders of the apps that the two commits change.
+        `is_patched`: Kustomizations have patches of their own.
+        """
+        self.is_patched = is_patched
         self.root = root
         self.path = path
         self.apps = apps
@@ -130,7 +135,16 @@ class Subject:
 
     def floor_with_builds(self) -> Command:
         """The floor of `warm`: the changed app has to be built as it was and as it is."""
-        return self.floor(self.before / self.apps[1], self.after / self.apps[1])
+        return self.floor(*(self._merged(tree) for tree in (self.before, self.after)))
+
+    def _merged(self, tree: Path) -> Path:
+        """The folder of the changed app, with the patches of its parents where those have any."""
+        if not self.is_patched:
+            return tree / self.apps[1]
+        merged = tree / "merged"
+        merged.mkdir(exist_ok=True)
+        (merged / "kustomization.yaml").write_text(homes.MERGED.format(folder=self.apps[1]))
+        return merged
 
     def flux_local(self, program: Path, *arguments: str) -> Command:
         command = [str(program), *arguments, "--path", str(self.after / self.path)]
@@ -270,7 +284,7 @@ def home(scratch: Path) -> Subject:
     root = scratch / "home"
     homes.make(root)
     first, second = (f"cluster/apps/{namespace}/{name}/app" for namespace, name in homes.CHANGED)
-    return Subject(root, scratch, homes.PATH, (first, second))
+    return Subject(root, scratch, homes.PATH, (first, second), is_patched=True)
 
 
 def fixture(scratch: Path) -> Subject:
@@ -286,7 +300,7 @@ def fixture(scratch: Path) -> Subject:
         release = root / folder / "helmrelease.yaml"
         release.write_text(release.read_text().replace("interval: 1h", "interval: 2h"))
         fleets.commit(root, f"look after {folder} less often")
-    return Subject(root, scratch, FIXTURE_PATH, FIXTURE_APPS)
+    return Subject(root, scratch, FIXTURE_PATH, FIXTURE_APPS, is_patched=True)
 
 
 def fleet(scratch: Path, size: int) -> Subject:

@@ -203,6 +203,17 @@ spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: "${CAPACITY:=5Gi}"}}
 """
+#: What Flux makes of the folder of an app before it is built: the defaults are patched into it.
+MERGED: Final = """\
+resources: [../{folder}]
+patches:
+  - target: {{group: helm.toolkit.fluxcd.io, kind: HelmRelease}}
+    patch: |-
+      apiVersion: helm.toolkit.fluxcd.io/v2
+      kind: HelmRelease
+      metadata: {{name: _}}
+      spec: {{rollback: {{cleanupOnFail: true, recreate: true}}}}
+"""
 COMPONENT: Final = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [{resources}]\n"
 PATH: Final = "cluster/base"
 #: The Kustomizations that the last two commits change, as (namespace, name).

@@ -6,6 +6,7 @@ that help and completion stay quick.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -34,6 +35,7 @@ EXIT_BUG: Final = 1
 EXIT_PHASES: Final = {phase: 10 + number for number, phase in enumerate(Phase)}
 EXIT_CHANGES: Final = 20
 _EXIT_SIGNAL: Final = 128
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 
 # Variables whose whole value is a credential, whoever set them. Others are recognised by how their name ends.
 _SECRET_NAMES: Final = frozenset(
@@ -131,6 +133,8 @@ class Edge:
 
 def main() -> NoReturn:
     """Run the command that the arguments name and end the process."""
+    # What a run makes lives to its end. To look for cycles among it every few hundred objects costs a tenth.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     environ = dict(os.environ)  # noqa: TID251 - the one place that reads it
     redactor = Redactor()
     for value in _secrets(environ):

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sf.backends.flux.backend import FluxBackend
+from sf.backends.flux.inspection import graph_document, impact_document
 from sf.ci.context import CIContext, EventKind, Provider, Trust
 from sf.config import load_config
 from sf.models import canonical_json
 from sf.runtime import InvokerType, RuntimeContext
+from tests.flux.history import history
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ data: {color: "%s"}
 """
 
 
+CLUSTERS = b"lifecycle: {mode: gitops}\ngitops: {}\n"
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     made = Repository.init(tmp_path / "fleet")
@@ -49,9 +54,9 @@ def repository(tmp_path: Path) -> Repository:
 
 
 @contextmanager
-def planning(
-    repository: Repository, program_path: str, cache: Path | None
-) -> Iterator[tuple[FluxBackend, LifecyclePlan]]:
+def run_of(
+    repository: Repository, program_path: str, cache: Path | None, base: str = "HEAD~1"
+) -> Iterator[RuntimeContext]:
     environ = {"PATH": program_path, **({"SF_CACHE_DIR": str(cache)} if cache else {})}
     context = RuntimeContext(
         ci=CIContext(provider=Provider.GITHUB, event=EventKind.UNKNOWN, trust=Trust.UNTRUSTED),
@@ -59,16 +64,26 @@ def planning(
         repo_root=repository.root,
         dry_run=True,
         environ=environ,
-        base="HEAD~1",
+        base=base,
     )
+    try:
+        yield context
+    finally:
+        context.workspace.close()
+
+
+@contextmanager
+def planning(
+    repository: Repository, program_path: str, cache: Path | None
+) -> Iterator[tuple[FluxBackend, LifecyclePlan]]:
     config = load_config(b"lifecycle: {mode: gitops}\ngitops: {path: cluster}\n")
     backend = FluxBackend()
-    try:
-        backend.validate(config, context)
-        yield backend, backend.plan(config, context)
-    finally:
-        backend.cleanup(context)
-        context.workspace.close()
+    with run_of(repository, program_path, cache) as context:
+        try:
+            backend.validate(config, context)
+            yield backend, backend.plan(config, context)
+        finally:
+            backend.cleanup(context)
 
 
 def planned(repository: Repository, program_path: str, cache: Path | None) -> tuple[bytes, int]:
@@ -113,6 +128,22 @@ def test_what_is_known_of_files_helps_the_next_commit(
     warm, _ = planned(repository, program_path, cache)
     without, _ = planned(repository, program_path, None)
     assert warm == without
+
+
+def test_a_cache_that_is_carried_from_commit_to_commit_changes_nothing(
+    program_path: str, tmp_path: Path
+) -> None:
+    made = Repository.init(tmp_path / "fleet")
+    cache = tmp_path / "cache"
+    for number, step in enumerate(history(seed=7, length=10)):
+        made.git("rm", "-r", "--quiet", "--ignore-unmatch", ".")
+        made.commit(step.files)
+        documents = []
+        for kept in (None, cache):
+            with run_of(made, program_path, kept, base="HEAD~1" if number else "HEAD") as context:
+                documents.append(canonical_json(impact_document(load_config(CLUSTERS), context)))
+                documents.append(canonical_json(graph_document(load_config(CLUSTERS), context)))
+        assert documents[:2] == documents[2:], step.kinds
 
 
 def test_a_secret_among_many_objects_costs_no_build_of_them_for_the_graph(
