@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 QUICK := not tools and not engine and not cluster and not slow
 TOOLCHAIN := $(BIN)/python -m toolchain
 
-.PHONY: help setup demo test test-fast test-oldest lint toolchain golden clean
+.PHONY: help setup demo test test-fast test-oldest lint toolchain golden bench bench-flux clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ golden: setup ## write the golden files anew; read the difference before committ
 
 bench: toolchain ## what sf costs, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/startup.py
+
+bench-flux: toolchain ## what a plan of a Flux repository costs, against others and as it grows; half an hour
+	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/flux.py
 
 clean: ## remove what was made inside the checkout
 	rm -rf $(VENV) $(VENV_OLDEST) build dist sf-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -79,22 +79,33 @@ _ENVIRON: Final = {
 
 
 def make(root: Path, apps: int) -> None:
-    """A repository with `apps` Kustomizations at `root`; its last commit changes the settings of one of them."""
+    """A repository with `apps` Kustomizations at `root`; its last two commits each change the settings of one."""
     for path, text in _files(apps):
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    begin(root)
+    for changed in (name_of(apps // 3), name_of(apps // 2)):
+        (root / f"apps/{changed}/settings.yaml").write_text(SETTINGS.format(color="blue", name=changed))
+        commit(root, f"another color for {changed}")
+
+
+def begin(root: Path) -> None:
+    """Make a repository of the folder `root`, with one commit of all that is in it."""
     _git(root, "init", "--quiet", "--initial-branch=main")
-    _commit(root, "a fleet")
-    changed = _name(apps // 2)
-    (root / f"apps/{changed}/settings.yaml").write_text(SETTINGS.format(color="blue", name=changed))
-    _commit(root, f"another color for {changed}")
+    commit(root, "a fleet")
+
+
+def commit(root: Path, message: str) -> None:
+    """Commit all that changed below `root`."""
+    _git(root, "add", "--all")
+    _git(root, "commit", "--quiet", "--message", message)
 
 
 def _files(apps: int) -> Iterator[tuple[str, str]]:
     yield ".stagefreight.yml", "lifecycle: {mode: gitops}\ngitops: {path: cluster}\n"
     yield "cluster/sync.yaml", SYNC
-    names = [_name(number) for number in range(apps)]
+    names = [name_of(number) for number in range(apps)]
     listed = "".join(f"  - ../releases/{name}.yaml\n" for name in names)
     yield "cluster/kustomization.yaml", f"resources:\n  - sync.yaml\n{listed}"
     for base in range(_BASES):
@@ -107,13 +118,9 @@ def _files(apps: int) -> Iterator[tuple[str, str]]:
         yield f"apps/{name}/settings.yaml", SETTINGS.format(color="red", name=name)
 
 
-def _name(number: int) -> str:
+def name_of(number: int) -> str:
+    """The app with this number; its folder is `apps/<name>`."""
     return f"app-{number:04}"
-
-
-def _commit(root: Path, message: str) -> None:
-    _git(root, "add", "--all")
-    _git(root, "commit", "--quiet", "--message", message)
 
 
 def _git(root: Path, *arguments: str) -> None:

@@ -35,6 +35,10 @@ class Cache:
         #: Entries that were damaged and dropped, for the debug log.
         self.dropped: list[str] = []
 
+    def __contains__(self, key: str) -> bool:
+        """Whether there is an entry, which may still turn out to be damaged."""
+        return self._folder is not None and self._path(key).exists()
+
     def get(self, key: str) -> bytes | None:
         """The content stored under `key` (a file name), or None."""
         if self._folder is None:
@@ -78,7 +82,7 @@ class Cache:
                     path.unlink()
 
     def _path(self, key: str) -> Path:
-        assert self._folder is not None  # noqa: S101 - both callers have looked
+        assert self._folder is not None  # noqa: S101 - every caller has looked
         return self._folder / key[:2] / key
 
 

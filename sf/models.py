@@ -439,18 +439,23 @@ class Record:
         }
 
 
+_SCALARS: Final = frozenset({str, int, bool, float, type(None)})
+
+
 def plain(value: Any) -> Any:
     """`value` as JSON knows it: dataclasses and mappings become dicts, enums their values, tuples lists."""
+    if type(value) in _SCALARS:
+        # Nearly all there is. Enums may be texts as well, and have a type of their own.
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
     if hasattr(value, "items"):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(plain(item) for item in value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [plain(item) for item in value]
+        return items if isinstance(value, (list, tuple)) else sorted(items)
     return value
 
 

@@ -204,10 +204,10 @@ def approval(plan_file: Path | None, change_digest: str) -> Approval | None:
 
     Raises `LifecycleError` of phase load when the file is no plan, or one that was edited.
     """
-    from sf.report.reading import read_plan  # noqa: PLC0415 - pydantic costs more than a short command
-
     if plan_file is None and not change_digest:
         return None
+    from sf.report.reading import read_plan  # noqa: PLC0415 - pydantic costs more than a short command
+
     try:
         plan = read_plan(plan_file) if plan_file else None
     except Problem as problem:
@@ -217,11 +217,13 @@ def approval(plan_file: Path | None, change_digest: str) -> Approval | None:
 
 def _comment(session: Session, config: Config, context: RuntimeContext) -> Callable[[Record], str]:
     """What brings the comment of this run's pull request up to date, and returns a warning or nothing."""
+    ci = context.ci
+    if ci.provider is Provider.LOCAL:
+        return lambda _record: ""
     from sf.http import Http  # noqa: PLC0415 - the network and pydantic cost more than a short command
     from sf.report.forges import FORGES  # noqa: PLC0415 - as above
     from sf.report.sticky import StickyComment  # noqa: PLC0415 - as above
 
-    ci = context.ci
     connect = FORGES.get(ci.provider)
     if connect is None or config.report.comment == "off":
         return lambda _record: ""

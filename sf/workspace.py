@@ -191,6 +191,11 @@ def write_tree(root: Path, files: Mapping[str, bytes]) -> None:
             raise Problem(f"cannot write {name!r} below {root}: {error}") from error
 
 
+def drop_tree(root: Path) -> None:
+    """Remove what `write_tree` wrote. Whatever cannot be removed goes with the run's own directory."""
+    shutil.rmtree(root, ignore_errors=True)
+
+
 def _make_folders(folder: Path, made: set[Path]) -> None:
     """Make `folder` and its parents up to one in `made`, following no link; adds them to `made`."""
     if folder in made:

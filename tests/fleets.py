@@ -7,8 +7,8 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Final
 
-from sf.backends.flux.closure import Names
 from sf.backends.flux.graph import Graph, Start
+from sf.backends.flux.names import Names
 from sf.backends.flux.render import Renderer
 from sf.backends.flux.tree import Blobs, Tree
 from sf.process import Launcher

@@ -148,6 +148,11 @@ def mask_pair(
     )
 
 
+def holds_secrets(item: Mapping[str, Any]) -> bool:
+    """Whether something in the Kubernetes object `item` would be masked."""
+    return mask_pair(item, None, Fingerprints()).before != item
+
+
 @dataclass(frozen=True, slots=True)
 class _Hidden:
     """Stands where a secret stood, until it is known what the other side holds there."""

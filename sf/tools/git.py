@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sf.models import Problem
 from sf.process import ProgramFailed, inherited
@@ -95,8 +95,7 @@ _NAMED_SETTINGS: Final = (
 _REFUSED_SETTING: Final = re.compile(r"remote\..*\.uploadpack")
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One entry of a tree: ``mode`` as six octal digits, ``kind`` blob, tree or commit (a submodule).
 
     ``path`` is relative to the root of the tree; bytes that are not UTF-8 are lone surrogates.
@@ -163,6 +162,7 @@ class Git:
         self._launcher = launcher
         self._directory = directory.resolve()
         self._inherited = inherited(environ)
+        self._commits: dict[str, str] = {}
         if "SSH_AUTH_SOCK" in environ:
             self._inherited["SSH_AUTH_SOCK"] = environ["SSH_AUTH_SOCK"]
 
@@ -184,16 +184,15 @@ class Git:
                 f"{self._directory} is a bare repository: it has no working tree",
                 hint="run sf in a clone of it",
             )
-        toplevel = Path(self._line("rev-parse", "--show-toplevel"))
-        if not self._directory.is_relative_to(toplevel):
+        if not self._directory.is_relative_to(self._toplevel):
             raise Problem(
-                f"the repository of {self._directory} says that its working tree is {toplevel}",
+                f"the repository of {self._directory} says that its working tree is {self._toplevel}",
                 hint="remove core.worktree from its configuration: `git config --unset core.worktree`",
             )
-        return toplevel
+        return self._toplevel
 
     def is_bare(self) -> bool:
-        return self._line("rev-parse", "--is-bare-repository") == "true"
+        return self._place[1] == "true"
 
     def is_shallow(self) -> bool:
         """Whether history was cut off when this repository was cloned."""
@@ -227,11 +226,14 @@ class Git:
 
     def default_branch(self) -> str:
         """The remote's default branch as far as this clone knows, else main or master; empty if neither exists."""
-        reference = f"refs/remotes/{REMOTE}/HEAD"
-        target = self._line("symbolic-ref", "--quiet", reference, accept=(0, 1))
-        if target:
-            return target.removeprefix(f"refs/remotes/{REMOTE}/")
-        return next((name for name in _LIKELY_DEFAULTS if self.branch_commit(name)), "")
+        at_remote, local = f"refs/remotes/{REMOTE}/", "refs/heads/"
+        places = [f"{place}{name}" for name in _LIKELY_DEFAULTS for place in (at_remote, local)]
+        listed = self._line("for-each-ref", "--format=%(refname) %(symref)", f"{at_remote}HEAD", *places)
+        targets = dict(line.split(" ", 1) for line in listed.splitlines())
+        if target := targets.get(f"{at_remote}HEAD"):
+            return target.removeprefix(at_remote)
+        found = (name for name in _LIKELY_DEFAULTS if {at_remote + name, local + name} & targets.keys())
+        return next(found, "")
 
     def branch_commit(self, branch: str) -> str | None:
         """The commit of `branch` as last seen at the remote, else of the local one; None if neither is there."""
@@ -360,13 +362,16 @@ class Git:
         records = self._git("ls-tree", "-r", "-t", "-z", "--full-tree", _require_id(treeish)).text
         return [_tree_entry(record) for record in records.split("\0") if record]
 
-    def read_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """The contents of the blobs `oids`, by id, read by one process. At most 512 MiB in sum."""
+    def read_blobs(self, oids: Iterable[str], *, limit: int = _BLOBS_LIMIT) -> dict[str, bytes]:
+        """The contents of the blobs `oids`, by id, read by one process. At most `limit` bytes in sum.
+
+        Raises `ProgramFailed` when they are more.
+        """
         wanted = list(dict.fromkeys(map(_require_id, oids)))
         if not wanted:
             return {}
         requests = "".join(f"{oid}\n" for oid in wanted).encode()
-        answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=_BLOBS_LIMIT).stdout
+        answers = self._git("cat-file", "--batch", stdin=requests, stdout_limit=limit).stdout
         return _blobs(answers)
 
     def diff_names(self, old: str, new: str) -> list[DiffEntry]:
@@ -411,8 +416,15 @@ class Git:
         )
 
     def _find(self, revision: str) -> str | None:
+        if revision in self._commits:
+            return self._commits[revision]
         found = self._line("rev-parse", "--verify", "--quiet", revision, accept=(0, 1, 128))
-        return found if is_object_id(found) else None
+        if not is_object_id(found):
+            return None
+        if is_object_id(revision.partition("^")[0]):
+            # What an id names never changes.
+            self._commits[revision] = found
+        return found
 
     def _line(self, *arguments: str, accept: Collection[int] = (0,)) -> str:
         return self._git(*arguments, accept=accept).text.removesuffix("\n")
@@ -425,7 +437,7 @@ class Git:
         stdin: bytes = b"",
         stdout_limit: int = 256 * 1024 * 1024,
     ) -> Completed:
-        _ = self._git_dir
+        _ = self._place
         return self._launcher.run(
             ["git", "--no-pager", *arguments],
             cwd=self._directory,
@@ -436,13 +448,22 @@ class Git:
             stdout_limit=stdout_limit,
         )
 
-    @cached_property
+    @property
     def _git_dir(self) -> Path:
+        return Path(self._place[0])
+
+    @cached_property
+    def _toplevel(self) -> Path:
+        return Path(self._line("rev-parse", "--show-toplevel"))
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """The directory of git itself, and ``true`` where there is no working tree beside it."""
         if not self._directory.is_dir():
             raise Problem(f"{self._directory} is not a directory")
         try:
             found = self._launcher.run(
-                ["git", "rev-parse", "--absolute-git-dir"],
+                ["git", "rev-parse", "--absolute-git-dir", "--is-bare-repository"],
                 cwd=self._directory,
                 environ=self._environment,
                 timeout=_READ_TIMEOUT,
@@ -454,7 +475,8 @@ class Git:
                 f"{self._directory} is not in a git repository",
                 hint="run sf in a clone, or `git init` and commit; in CI, check the repository out first",
             ) from error
-        return Path(found.text.removesuffix("\n"))
+        git_dir, _, is_bare = found.text.removesuffix("\n").rpartition("\n")
+        return git_dir, is_bare
 
     @cached_property
     def _environment(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sf.backends.flux.graph import Graph
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
 
 pytestmark = pytest.mark.tools
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
 
 pytestmark = pytest.mark.tools
 

@@ -92,12 +92,17 @@ class FluxBackend:
     def cleanup(self, context: RuntimeContext) -> None:  # noqa: ARG002
         """Keep the cache within its bounds; the workspace goes as a whole."""
         if self._repository is not None:
-            self._repository.cache.prune()
+            self._repository.close()
 
     @property
     def builds(self) -> int:
         """How many times kustomize ran: what benchmarks count."""
         return self._repository.renderer.builds if self._repository else 0
+
+    @property
+    def reads(self) -> int:
+        """How many git objects were read: what benchmarks count."""
+        return self._repository.blobs.reads if self._repository else 0
 
     @property
     def _ready(self) -> tuple[Repository, Comparison]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sf.backends.flux.closure import Closure, Names
+    from sf.backends.flux.closure import Closure
+    from sf.backends.flux.names import Names
     from sf.backends.flux.remote import GitAddress
     from sf.cache import Cache
     from sf.http import Http, Response

@@ -6,47 +6,48 @@ API group. Everything else about a Kustomization (its closure, its variables, it
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-import hashlib
 import os
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sf.backends.flux.closure import Closures
+from sf.backends.flux.declarations import Declarations
 from sf.backends.flux.foreign import needs
 from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
 from sf.backends.flux.kustomization import (
     GROUP,
+    OPERATOR_GROUP,
     Kustomization,
     SourceRef,
     cycles,
     is_kustomization,
     kind_of,
 )
-from sf.backends.flux.render import Build, Rendering
-from sf.backends.flux.substitute import Variables
-from sf.models import Finding, Problem, Severity, canonical_json
+from sf.backends.flux.outline import Outline, Rendering, key_of
+from sf.backends.flux.render import Build
+from sf.backends.flux.variables import variable_sources, variables_from
+from sf.models import Finding, Problem, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sf.backends.flux.closure import Names
+    from sf.backends.flux.closure import Closure
     from sf.backends.flux.fetch import Remotes
+    from sf.backends.flux.names import Names
+    from sf.backends.flux.outline import ObjectKey
     from sf.backends.flux.render import Renderer
+    from sf.backends.flux.substitute import Variables
     from sf.backends.flux.tree import Tree
     from sf.models import Location
 
     Mentions = Callable[[Tree, str], frozenset[str]]
-    ObjectKey = tuple[str, str, str]
 
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
 SOURCE_API_VERSION: Final = "source.toolkit.fluxcd.io/v"
-OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
 OPERATOR_API_VERSION: Final = f"{OPERATOR_GROUP}/v"
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 # The fields of a kustomization that make other names out of those in its files.
@@ -54,6 +55,7 @@ _AFFIXES: Final = ("namePrefix", "nameSuffix")
 # How often what comes to light late, or in its own build, is taken into account.
 _MOST_PASSES: Final = 3
 _WORKERS: Final = max(2, os.cpu_count() or 2)
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +93,11 @@ class Graph:
         mentions: Mentions,
         is_this_repository: Callable[[str], bool],
         *,
+        declarations: Declarations | None = None,
         remotes: Remotes | None = None,
     ) -> None:
         """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
+        self.declarations = declarations or Declarations()
         self._remotes = remotes
         self.whole_tree = tree
         self._names = names
@@ -128,22 +132,45 @@ class Graph:
             return Rendering(
                 unknown=(f"{node.id} is built from content of {node.source} that is not in this repository",)
             )
-        return self.renderer.render(
-            Build(
-                tree=node.closure.tree,
-                path=node.path,
-                spec=node.spec,
-                closure=node.closure,
-                variables=node.variables,
-            )
-        )
+        return self.renderer.render(_build(node, node.closure))
+
+    def outline(self, node: Kustomization) -> Outline:
+        """What the graph needs of one Kustomization."""
+        if node.problem or node.closure is None:
+            rendering = self.render(node)
+            return Outline(error=rendering.error, unknown=rendering.unknown)
+        return self.renderer.outline(_build(node, node.closure))
 
     def render_all(self, nodes: Iterable[Kustomization]) -> list[Rendering]:
         """As `render`, several at a time."""
+        return self._at_once(self.render, nodes, self.renderer.is_kept)
+
+    def outline_all(self, nodes: Iterable[Kustomization]) -> list[Outline]:
+        """As `outline`, several at a time."""
+        return self._at_once(self.outline, nodes, self.renderer.is_outlined)
+
+    def _at_once(
+        self,
+        function: Callable[[Kustomization], _Result],
+        nodes: Iterable[Kustomization],
+        is_done: Callable[[Build], bool],
+    ) -> list[_Result]:
+        """What `function` makes of each of `nodes`; the files of those that are not done yet are read together."""
         listed = list(nodes)
-        self.tree.blobs.fetch(oid for node in listed if node.closure for oid in node.closure.files.values())
+        waiting = (
+            node.closure
+            for node in listed
+            if node.closure and not (node.problem or is_done(_build(node, node.closure)))
+        )
+        self.tree.blobs.fetch(oid for closure in waiting for oid in closure.files.values())
+        if len(listed) == 1:
+            return [function(listed[0])]
         with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            return list(pool.map(self.render, listed))
+            return list(pool.map(function, listed))
+
+
+def _build(node: Kustomization, closure: Closure) -> Build:
+    return Build(tree=closure.tree, path=node.path, spec=node.spec, closure=closure, variables=node.variables)
 
 
 class _Walk:
@@ -156,7 +183,8 @@ class _Walk:
         self._entry = Entry(path=start.path)
         self._own_sources = {start.source} if start.source else set()
         self._itself = ""
-        self._objects: dict[ObjectKey, Mapping[str, Any]] = {_key_of(item): item for item in start.made}
+        self._objects: dict[ObjectKey, Mapping[str, Any]] = {key_of(item): item for item in start.made}
+        self._concealed: dict[ObjectKey, Callable[[], Rendering]] = {}
         self._rendered: set[str] = set()
         self._assumed: set[ObjectKey] = set()
         self._undefined_sources: dict[str, set[str]] = {}
@@ -223,12 +251,12 @@ class _Walk:
             spec={"path": self._start.path},
             closure=closures.of(self._start.path),
         )
-        rendering = self._graph.renderer.render(plain)
-        found = _kustomizations(rendering, None)
+        outline = self._graph.renderer.outline(plain)
+        found = _kustomizations(outline, None)
         itself = next((node for node in found if spec_path(node) == self._start.path), None)
         if itself is None:
-            self._remember(rendering)
-            self._report(rendering, self._start.path)
+            self._remember(outline, lambda: self._graph.renderer.render(plain))
+            self._report(outline, self._start.path)
             return self._new(found)
         self._own_sources.add(itself.source)
         self._itself = itself.id
@@ -239,8 +267,8 @@ class _Walk:
         for _ in range(_MOST_PASSES):
             if self._lacking(root):
                 break
-            rendering = self._graph.render(self._complete(root))
-            again = next((node for node in _kustomizations(rendering, None) if node.id == root.id), root)
+            outline = self._graph.outline(self._complete(root))
+            again = next((node for node in _kustomizations(outline, None) if node.id == root.id), root)
             if again.spec == root.spec:
                 break
             root = again
@@ -255,15 +283,15 @@ class _Walk:
             for node in nodes
             if node.closure and (node.closure.fetched or not flux_files.isdisjoint(node.closure.files))
         ]
-        renderings = self._graph.render_all(parents)
-        for node, rendering in zip(parents, renderings, strict=True):
+        outlines = self._graph.outline_all(parents)
+        for node, outline in zip(parents, outlines, strict=True):
             self._rendered.add(node.id)
-            self._remember(rendering)
-            self._report(rendering, node.id)
+            self._remember(outline, partial(self._graph.render, node))
+            self._report(outline, node.id)
         return self._new(
             child
-            for node, rendering in zip(parents, renderings, strict=True)
-            for child in _kustomizations(rendering, node.id)
+            for node, outline in zip(parents, outlines, strict=True)
+            for child in _kustomizations(outline, node.id)
         )
 
     def _new(self, nodes: Iterable[Kustomization]) -> list[Kustomization]:
@@ -355,8 +383,7 @@ class _Walk:
 
     def _source_spec(self, source: SourceRef) -> Mapping[str, Any]:
         """The spec of a source object that came to light; empty when none did."""
-        defined = self._objects.get((source.kind, source.namespace, source.name), {})
-        spec = defined.get("spec")
+        spec = (self._object((source.kind, source.namespace, source.name)) or {}).get("spec")
         return spec if isinstance(spec, dict) else {}
 
     def _settled(self, node: Kustomization) -> Kustomization | None:
@@ -365,7 +392,7 @@ class _Walk:
 
     def _lacking(self, node: Kustomization) -> list[ObjectKey]:
         """The objects that `node` names and no build so far has brought to light."""
-        keys = [_variable_source(node, reference) for reference in node.substitute_from]
+        keys = variable_sources(node)
         source = node.source
         if source not in self._own_sources and source.kind != "ExternalArtifact":
             keys.append((source.kind, source.namespace, source.name))
@@ -389,32 +416,12 @@ class _Walk:
         return replace(node, variables=variables)
 
     def _variables(self, node: Kustomization, inline: Any) -> Variables:
-        values: dict[str, str] = {}
-        hidden: set[str] = set()
-        encrypted: list[Any] = []
-        is_open = False
-        for reference in node.substitute_from:
-            source = self._objects.get(_variable_source(node, reference))
-            if source is None:
-                is_open = True
-                if reference.get("optional") is not True:
-                    name = f"{reference.get('kind')} {reference.get('name')}"
-                    self._undefined_sources.setdefault(name, set()).add(node.id)
-            elif "sops" in source:
-                # Names are readable, and hide what an earlier source says about them.
-                encrypted.append(source)
-                hidden |= _names(source)
-            else:
-                values |= _data(source)
-                hidden -= values.keys()
-        values |= _without_line_breaks(inline if isinstance(inline, dict) else {})
-        hidden -= (inline if isinstance(inline, dict) else {}).keys()
-        return Variables(
-            values,
-            open=is_open,
-            hidden=frozenset(hidden),
-            origin=hashlib.sha256(canonical_json(encrypted)).hexdigest() if encrypted else "",
-        )
+        sources = [self._object(key) for key in variable_sources(node)]
+        for reference, source in zip(node.substitute_from, sources, strict=True):
+            if source is None and reference.get("optional") is not True:
+                name = f"{reference.get('kind')} {reference.get('name')}"
+                self._undefined_sources.setdefault(name, set()).add(node.id)
+        return variables_from(sources, inline if isinstance(inline, dict) else {})
 
     def _search(self, missing: Iterable[ObjectKey]) -> None:
         """Build what may define the objects `missing` and was not built yet."""
@@ -426,9 +433,9 @@ class _Walk:
             and node.closure
             and (node.closure.fetched or not files.isdisjoint(node.closure.files))
         ]
-        for node, rendering in zip(candidates, self._graph.render_all(candidates), strict=True):
+        for node, outline in zip(candidates, self._graph.outline_all(candidates), strict=True):
             self._rendered.add(node.id)
-            self._remember(rendering)
+            self._remember(outline, partial(self._graph.render, node))
 
     def _files_that_may_define(self, key: ObjectKey) -> frozenset[str]:
         kind, _, name = key
@@ -438,15 +445,23 @@ class _Walk:
             return named.union(*(self._graph.mentions(self._tree, field) for field in _AFFIXES))
         return named & self._graph.mentions(self._tree, SOURCE_API_VERSION)
 
-    def _remember(self, rendering: Rendering) -> None:
-        for item in rendering.objects:
-            self._objects[_key_of(item)] = item
+    def _remember(self, outline: Outline, build: Callable[[], Rendering]) -> None:
+        """Take the objects of `outline` into account; `build` gives the whole they are a part of."""
+        for item in outline.objects:
+            self._objects[key_of(item)] = item
+        for key in outline.concealed:
+            self._objects[key] = {}
+            self._concealed[key] = build
 
-    def _report(self, rendering: Rendering, subject: str) -> None:
-        self._entry.unknown += [f"{subject}: {sentence}" for sentence in rendering.unknown]
-        sets = {
-            _key_of(item) for item in rendering.objects if kind_of(item) == (OPERATOR_GROUP, "ResourceSet")
-        }
+    def _object(self, key: ObjectKey) -> Mapping[str, Any] | None:
+        """The object with this `key` that came to light; one with secrets is built for it."""
+        if build := self._concealed.pop(key, None):
+            self._objects |= {key_of(item): item for item in build().objects if key_of(item) == key}
+        return self._objects.get(key)
+
+    def _report(self, outline: Outline, subject: str) -> None:
+        self._entry.unknown += [f"{subject}: {sentence}" for sentence in outline.unknown]
+        sets = {key_of(item) for item in outline.objects if kind_of(item) == (OPERATOR_GROUP, "ResourceSet")}
         if sets:
             self._find(
                 "not-rendered",
@@ -455,14 +470,14 @@ class _Walk:
                 "rendered here",
                 subject,
             )
-        if rendering.error:
+        if outline.error:
             self._find(
                 "build-failed",
                 Severity.ERROR,
-                f"{subject}: the build fails: {rendering.error.message}",
+                f"{subject}: the build fails: {outline.error.message}",
                 subject,
-                hint=rendering.error.hint,
-                location=rendering.error.location,
+                hint=outline.error.hint,
+                location=outline.error.location,
             )
 
     def _check(self) -> None:
@@ -590,9 +605,9 @@ def _leads_out(node: Kustomization) -> bool:
     return posixpath.normpath(path).split("/")[0] == ".."
 
 
-def _kustomizations(rendering: Rendering, parent: str | None) -> list[Kustomization]:
-    """The Kustomizations among the objects of `rendering`."""
-    return [_node(document, parent) for document in rendering.objects if is_kustomization(document)]
+def _kustomizations(outline: Outline, parent: str | None) -> list[Kustomization]:
+    """The Kustomizations among the objects of `outline`."""
+    return [_node(document, parent) for document in outline.objects if is_kustomization(document)]
 
 
 def _node(document: dict[str, Any], parent: str | None) -> Kustomization:
@@ -606,53 +621,7 @@ def _node(document: dict[str, Any], parent: str | None) -> Kustomization:
     )
 
 
-def _key_of(item: Mapping[str, Any]) -> ObjectKey:
-    metadata = item["metadata"]
-    return kind_of(item)[1], str(metadata.get("namespace") or ""), str(metadata["name"])
-
-
-def _variable_source(node: Kustomization, reference: Mapping[str, Any]) -> ObjectKey:
-    return str(reference.get("kind", "")), node.namespace, str(reference.get("name", ""))
-
-
 def _some(ids: set[str]) -> str:
     listed = sorted(ids)
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
-
-
-def _names(source: Mapping[str, Any]) -> set[str]:
-    """The names of the variables in a ConfigMap or Secret."""
-    parts = (source.get("data"), source.get("stringData") if source.get("kind") == "Secret" else None)
-    return {name for part in parts if isinstance(part, dict) for name in part}
-
-
-def _data(source: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that a ConfigMap or Secret defines. Line breaks are dropped, as Flux does.
-
-    Raises `Problem` for a value that is not text, which the Kubernetes API refuses.
-    """
-    data = source.get("data")
-    data = data if isinstance(data, dict) else {}
-    if source.get("kind") == "Secret":
-        text = source.get("stringData")
-        data = {**_decoded(data), **(text if isinstance(text, dict) else {})}
-    return _without_line_breaks(data)
-
-
-def _decoded(data: Mapping[str, Any]) -> dict[str, str]:
-    """The values of a Secret; one that is not base64 of text is no variable Flux could use either."""
-    decoded = {}
-    for name, value in data.items():
-        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
-            # Go's decoder skips line breaks and nothing else.
-            compact = str(value).replace("\n", "").replace("\r", "")
-            decoded[name] = base64.b64decode(compact, validate=True).decode()
-    return decoded
-
-
-def _without_line_breaks(values: Mapping[str, Any]) -> dict[str, str]:
-    for name, value in values.items():
-        if not (value is None or isinstance(value, str)):
-            raise Problem(f"the variable {name!r} is {value!r} and not text; quote it")
-    return {name: (value or "").replace("\n", "") for name, value in values.items()}

@@ -163,10 +163,15 @@ class _Names:
         self.patterns = tuple(patterns)
         self._literal: dict[str, list[_Pattern]] = {}
         self._magic: list[_Pattern] = []
+        self._suffixed: list[_Pattern] = []
         for pattern in self.patterns:
             text = pattern.steps[0].text
-            listed = self._literal.setdefault(text, []) if _MAGIC.isdisjoint(text) else self._magic
-            listed.append(pattern)
+            if _MAGIC.isdisjoint(text):
+                self._literal.setdefault(text, []).append(pattern)
+            else:
+                (self._suffixed if _is_suffix(text) else self._magic).append(pattern)
+        # Most names end like none of them, which one look tells.
+        self._suffixes = tuple(pattern.steps[0].text[1:] for pattern in self._suffixed)
         self._known: dict[tuple[str, bool], int] = {}
 
     def rank_of(self, name: str, *, is_folder: bool) -> int:
@@ -174,6 +179,8 @@ class _Names:
         known = self._known.get((name, is_folder))
         if known is None:
             candidates = [*self._literal.get(name, ()), *self._magic]
+            if name.endswith(self._suffixes):
+                candidates += self._suffixed
             fitting = [pattern.rank for pattern in candidates if pattern.ends(0, name, is_folder=is_folder)]
             known = self._known[name, is_folder] = max(fitting, default=_NONE)
         return known
@@ -270,11 +277,15 @@ def _matcher(pattern: str) -> Fits | None:
     """
     if _MAGIC.isdisjoint(pattern):
         return pattern.__eq__
-    if pattern.startswith("*") and _MAGIC.isdisjoint(pattern[1:]):
+    if _is_suffix(pattern):
         suffix = pattern[1:]
         return lambda name: name.endswith(suffix)
     chunks = _chunks(pattern)
     return (lambda name: _fits(chunks, name)) if chunks is not None else None
+
+
+def _is_suffix(pattern: str) -> bool:
+    return pattern.startswith("*") and _MAGIC.isdisjoint(pattern[1:])
 
 
 class _Class(NamedTuple):

@@ -39,7 +39,7 @@ def compare(path: str, before: Entry | None, after: Entry | None) -> Impact:
     old = before.nodes if before else _EMPTY
     new = after.nodes if after else _EMPTY
     added = new.keys() - old.keys()
-    changed = {node for node in new.keys() & old.keys() if new[node].fingerprint != old[node].fingerprint}
+    changed = {node for node in new.keys() & old.keys() if not new[node].reconciles_as(old[node])}
     direct = added | changed
     affected = _with_dependents(new, direct)
     return Impact(

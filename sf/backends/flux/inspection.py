@@ -35,6 +35,7 @@ def graph_document(config: Config, context: RuntimeContext) -> dict[str, Any]:
     if not config.gitops.path:
         # With a path, the other clusters of the repository are not looked at, so nothing can be said to be lost.
         findings += unreached(find_candidates(graph, [API_VERSION]), entries)
+    repository.close()
     return {
         "schema": GRAPH_SCHEMA,
         "commit": commit,
@@ -56,6 +57,7 @@ def impact_document(config: Config, context: RuntimeContext) -> dict[str, Any]:
     changed = sorted({difference.path for difference in differences})
     inside = {name: repository.in_source(name) for name in changed}
     unused = unmapped(filter(None, inside.values()), [*old.values(), *new.values()])
+    repository.close()
     return {
         "schema": IMPACT_SCHEMA,
         "base": comparison.base or "",

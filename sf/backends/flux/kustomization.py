@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from sf.models import canonical_json
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = "kustomize.toolkit.fluxcd.io"
 KIND: Final = "Kustomization"
+#: That of Flux Operator.
+OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +41,7 @@ class Dependency:
     ready: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Kustomization:
     """One node of the graph.
 
@@ -61,7 +64,7 @@ class Kustomization:
     def id(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
-    @property
+    @cached_property
     def source(self) -> SourceRef:
         reference = _mapping(self.spec.get("sourceRef"))
         return SourceRef(
@@ -70,7 +73,7 @@ class Kustomization:
             str(reference.get("name", "")),
         )
 
-    @property
+    @cached_property
     def depends_on(self) -> tuple[Dependency, ...]:
         found = []
         for item in _mappings(self.spec.get("dependsOn")):
@@ -118,6 +121,13 @@ class Kustomization:
             "variables": self.variables.identity if self.variables else None,
         }
         return hashlib.sha256(canonical_json(inputs)).hexdigest()
+
+    def reconciles_as(self, other: Kustomization) -> bool:
+        """Whether `other` has the same fingerprint, found without making it where everything is the same."""
+        is_same = (
+            self.spec is other.spec and self.closure == other.closure and self.variables == other.variables
+        )
+        return is_same or self.fingerprint == other.fingerprint
 
 
 def is_kustomization(document: Any) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sf.backends.flux.graph import Graph
     from sf.backends.flux.impact import Impact
     from sf.backends.flux.kustomization import Kustomization
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
     from sf.backends.flux.repository import Repository
     from sf.changes.masking import Fingerprints
 

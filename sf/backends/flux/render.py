@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
-from sf.backends.flux.fields import decoded
 from sf.backends.flux.foreign import home, localised, needs, root, tells_origins, web_files
-from sf.backends.flux.remote import is_remote, shown
+from sf.backends.flux.kustomization import is_kustomization
+from sf.backends.flux.merging import mapping, merged_kustomization
+from sf.backends.flux.outline import Outline, Rendering, outline_of
 from sf.backends.flux.substitute import Beyond, expand
-from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
+from sf.backends.flux.tree import KUSTOMIZATION_FILES
 from sf.cache import Cache
-from sf.changes.masking import Fingerprints, mask_pair
+from sf.changes.masking import holds_secrets
 from sf.models import Problem, canonical_json
 from sf.process import ProgramMissing
-from sf.workspace import write_tree
+from sf.workspace import drop_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from sf.tools.kustomize import Kustomize
 
 # Part of every cache key: raise it when equal inputs may give other objects than before.
-RENDERER: Final = "1"
-_KUSTOMIZATION: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-_TEXTS: Final = {"targetNamespace": "namespace", "namePrefix": "namePrefix", "nameSuffix": "nameSuffix"}
-_SELECTOR: Final = ("group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector")
+RENDERER: Final = "3"
 # The spec fields that change what is built. Everything else changes how it is applied.
 _BUILT_FROM: Final = (
     "buildMetadata",
@@ -74,20 +72,6 @@ class Build:
     variables: Variables | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """What came out of one build.
-
-    ``objects`` in kustomize's order. ``error`` is set when Flux could not build it either; ``unknown`` says what
-    could not be determined here, one sentence each. ``withheld``: for one of those reasons there are no objects.
-    """
-
-    objects: tuple[dict[str, Any], ...] = ()
-    error: Problem | None = None
-    unknown: tuple[str, ...] = ()
-    withheld: bool = False
-
-
 class Renderer:
     """Builds, each distinct input once. Safe to use from several threads."""
 
@@ -100,6 +84,7 @@ class Renderer:
         self._fallback = fallback
         self._cache = cache or Cache(None)
         self._known: dict[str, Rendering] = {}
+        self._outlines: dict[str, Outline] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         #: How many times kustomize ran: what benchmarks count.
@@ -108,25 +93,74 @@ class Renderer:
     def render(self, build: Build) -> Rendering:
         """The objects of `build`; what goes wrong is in the `Rendering`."""
         key = self._key(build)
-        with self._lock:
-            turn = self._turns.setdefault(key, threading.Lock())
         # Whoever asks for the same meanwhile waits, rather than write the same files.
-        with turn:
+        with self._turn(key):
             if key not in self._known:
                 self._known[key] = self._kept(key) or self._run_and_keep(key, build)
             return self._known[key]
 
+    def outline(self, build: Build) -> Outline:
+        """What the graph needs of `build`, for which nothing has to be built if an earlier run did."""
+        key = self._key(build)
+        with self._turn(key):
+            if key not in self._outlines and key not in self._known:
+                self._recall_outline(key)
+        if key not in self._outlines:
+            # What an earlier run has kept as a whole holds no secret.
+            self._outlines.setdefault(key, outline_of(self.render(build)))
+        return self._outlines[key]
+
+    def _recall_outline(self, key: str) -> None:
+        if document := self._read(_outline_entry(key)):
+            self._outlines[key] = Outline(
+                tuple(document["objects"]),
+                tuple(map(_object_key, document["concealed"])),
+                unknown=tuple(document["unknown"]),
+            )
+
+    def is_kept(self, build: Build) -> bool:
+        """Whether `render` has nothing to build."""
+        key = self._key(build)
+        return key in self._known or _entry(key) in self._cache
+
+    def is_outlined(self, build: Build) -> bool:
+        """Whether `outline` has nothing to build."""
+        return _outline_entry(self._key(build)) in self._cache or self.is_kept(build)
+
+    def _turn(self, key: str) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(key, threading.Lock())
+
     def _kept(self, key: str) -> Rendering | None:
-        """The objects that an earlier run built from the same."""
-        kept = self._cache.get(_entry(key))
-        return Rendering(objects=tuple(json.loads(zlib.decompress(kept)))) if kept else None
+        """What an earlier run built from the same."""
+        document = self._read(_entry(key))
+        if document is None:
+            return None
+        return Rendering(objects=tuple(document["objects"]), unknown=tuple(document["unknown"]))
 
     def _run_and_keep(self, key: str, build: Build) -> Rendering:
         rendering = self._run(build, self._scratch / key[:32])
-        # Only what is wholly known and holds no secret outlives the run.
-        if not (rendering.error or rendering.unknown or _takes_secrets(build) or _hold_secrets(rendering)):
-            self._cache.put(_entry(key), zlib.compress(canonical_json(rendering.objects), 1))
+        secrets = [item for item in rendering.objects if holds_secrets(item)]
+        outline = self._outlines[key] = outline_of(rendering, secrets)
+        if _is_final(rendering, build):
+            unknown = rendering.unknown
+            if not secrets:
+                self._write(_entry(key), {"objects": rendering.objects, "unknown": unknown})
+            if not any(map(is_kustomization, secrets)):
+                kept = {"objects": outline.objects, "concealed": outline.concealed, "unknown": unknown}
+                self._write(_outline_entry(key), kept)
         return rendering
+
+    def _read(self, entry: str) -> dict[str, Any] | None:
+        kept = self._cache.get(entry)
+        if kept is None:
+            return None
+        document: dict[str, Any] = json.loads(zlib.decompress(kept))
+        return document
+
+    def _write(self, entry: str, document: dict[str, Any]) -> None:
+        # In the order of the build, which is seen wherever objects are shown.
+        self._cache.put(entry, zlib.compress(json.dumps(document).encode(), 1))
 
     def _key(self, build: Build) -> str:
         variables = build.variables
@@ -150,12 +184,7 @@ class Renderer:
         if closure.unchecked or any(file not in closure.kustomizations for file, _ in closure.remote):
             return Rendering(unknown=tuple(unknown), withheld=True)
         try:
-            files = dict(_files(build))
-            folder.mkdir(parents=True, exist_ok=True)
-            write_tree(folder, files)
-            with self._lock:
-                self.builds += 1
-            built = self._kustomize.build(folder, _in(home(closure), build.path))
+            built = self._built(build, folder)
             objects = tuple(self._finished(built, build))
         except (Beyond, ProgramMissing) as beyond:
             return Rendering(unknown=(*unknown, beyond.message), withheld=True)
@@ -164,12 +193,26 @@ class Renderer:
                 # What is left out here may be what it fails for.
                 return Rendering(unknown=(*unknown, problem.message), withheld=True)
             return Rendering(error=_explained(problem, build))
-        if closure.fetched and tells_origins(closure, kustomization(build.tree, build.path, build.spec)):
+        if closure.fetched and tells_origins(
+            closure, merged_kustomization(build.tree, build.path, build.spec)
+        ):
             unknown.append("where its objects come from, which buildMetadata has them say")
         if build.variables and build.variables.undefined:
             names = ", ".join(sorted(build.variables.undefined))
             unknown.append(f"the values of {names} are only in the cluster")
         return Rendering(objects=objects, unknown=tuple(unknown))
+
+    def _built(self, build: Build, folder: Path) -> str:
+        files = dict(_files(build))
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            write_tree(folder, files)
+            with self._lock:
+                self.builds += 1
+            path = _in(home(build.closure), build.path)
+            return self._kustomize.build(folder, path, size=sum(map(len, files.values())))
+        finally:
+            drop_tree(folder)
 
     def _finished(self, built: str, build: Build) -> Iterator[dict[str, Any]]:
         for text in _SEPARATOR.split(built):
@@ -198,114 +241,19 @@ def _entry(key: str) -> str:
     return f"{key}.render"
 
 
-def _takes_secrets(build: Build) -> bool:
-    """Whether variables of the build may come from a Secret."""
-    post_build = build.spec.get("postBuild")
-    sources = post_build.get("substituteFrom") if isinstance(post_build, dict) else None
-    listed = sources if isinstance(sources, list) else []
-    return any(not isinstance(source, dict) or source.get("kind") != "ConfigMap" for source in listed)
+def _outline_entry(key: str) -> str:
+    return f"{key}.outline"
 
 
-def _hold_secrets(rendering: Rendering) -> bool:
-    nothing = Fingerprints()
-    return any(mask_pair(item, None, nothing).before != item for item in rendering.objects)
+def _object_key(values: list[str]) -> tuple[str, str, str]:
+    kind, namespace, name = values
+    return kind, namespace, name
 
 
-def kustomization(tree: Tree, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The kustomization file that Flux would write for a Kustomization with this `spec` at `path`.
-
-    Raises `Problem` when the file there cannot be read or a component is not a relative path.
-    """
-    merged = _own_kustomization(tree, path)
-    for name, field in _TEXTS.items():
-        if spec.get(name):
-            merged[field] = str(spec[name])
-    _extend(merged, "patches", [_patch(patch) for patch in _entries(spec, "patches", dict)])
-    _extend(merged, "components", list(_components(tree, path, spec)))
-    _merge_images(merged, _entries(spec, "images", dict))
-    if build_metadata := _entries(spec, "buildMetadata", str):
-        merged["buildMetadata"] = build_metadata
-    return merged
-
-
-def _entries(spec: Mapping[str, Any], field: str, kind: type) -> list[Any]:
-    listed = spec.get(field) or []
-    if isinstance(listed, list) and all(isinstance(entry, kind) for entry in listed):
-        return listed
-    raise Problem(f"spec.{field} is not a list of {'texts' if kind is str else 'mappings'}; Flux refuses it")
-
-
-def _own_kustomization(tree: Tree, path: str) -> dict[str, Any]:
-    existing = tree.kustomization(path)
-    if existing is None:
-        prefix = f"{path}/" if path else ""
-        # In the order of filepath.Walk.
-        listed = sorted(tree.manifests(path), key=lambda name: name.split("/"))
-        resources = [f"./{name.removeprefix(prefix)}" for name in listed]
-        # Without either, kustomize refuses the file as empty.
-        return _KUSTOMIZATION | ({"resources": resources} if resources else {"namespace": "_placeholder"})
-    merged: dict[str, Any] = _KUSTOMIZATION | decoded(_mapping(tree, existing))
-    if not merged.get("resources"):
-        merged["buildMetadata"] = ["originAnnotations"]
-    return merged
-
-
-def _mapping(tree: Tree, file: str) -> dict[str, Any]:
-    loaded: Any = documents.load_yaml11(tree.read(file), path=file)
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise Problem(f"{file} is not a kustomization")
-    return loaded
-
-
-def _extend(merged: dict[str, Any], key: str, more: list[Any]) -> None:
-    if more:
-        merged[key] = [*(merged.get(key) or []), *more]
-
-
-def _patch(patch: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {"patch": patch.get("patch", "")}
-    # Without a selector a patch applies to the object it names, with an empty one to all.
-    if isinstance(target := patch.get("target"), dict):
-        merged["target"] = {key: target[key] for key in _SELECTOR if target.get(key)}
-    return merged
-
-
-def _components(tree: Tree, path: str, spec: Mapping[str, Any]) -> Iterator[str]:
-    for component in _entries(spec, "components", str):
-        if component.startswith("/") or is_remote(component):
-            raise Problem(f"the component {shown(component)!r} is not a local, relative path")
-        try:
-            there = tree.join(path, component)
-        except Escape:
-            if spec.get("ignoreMissingComponents"):
-                continue
-            raise
-        if tree.is_folder(there) or tree.oid(there) is not None or not spec.get("ignoreMissingComponents"):
-            yield component
-
-
-def _merge_images(merged: dict[str, Any], images: list[Mapping[str, Any]]) -> None:
-    """An image of the spec wins field by field; tag and digest are one choice, so either one clears the other."""
-    if not images:
-        return
-    known = [dict(image) for image in merged.get("images") or []]
-    for image in images:
-        same = next((mine for mine in known if mine.get("name") == image.get("name")), None)
-        if same is None:
-            known.append(
-                {key: image[key] for key in ("name", "newName", "newTag", "digest") if image.get(key)}
-            )
-            continue
-        if image.get("newName"):
-            same["newName"] = image["newName"]
-        if image.get("newTag") or image.get("digest"):
-            for key in ("newTag", "digest"):
-                same.pop(key, None)
-                if image.get(key):
-                    same[key] = image[key]
-    merged["images"] = known
+def _is_final(rendering: Rendering, build: Build) -> bool:
+    """Whether the same would come out of the same in any other run, and no variable is from a Secret."""
+    uses_secrets = build.variables is not None and build.variables.secret
+    return not (rendering.error or rendering.withheld or needs(build.closure) or uses_secrets)
 
 
 def _files(build: Build) -> Iterator[tuple[str, bytes]]:
@@ -314,7 +262,7 @@ def _files(build: Build) -> Iterator[tuple[str, bytes]]:
     for part in (closure, *(folder.closure for folder in closure.foreign)):
         _require_whole(part)
     own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
-    yield from _placed(closure, home(closure), {own: kustomization(tree, build.path, build.spec)})
+    yield from _placed(closure, home(closure), {own: merged_kustomization(tree, build.path, build.spec)})
     for folder in closure.foreign:
         yield from _placed(folder.closure, root(folder), {})
     yield from web_files(closure)
@@ -335,7 +283,7 @@ def _placed(closure: Closure, base: str, merged: dict[str, dict[str, Any]]) -> I
         _require_end(name, tree.blobs[oid])
         yield _in(base, name), tree.blobs[oid]
     for file in {*merged, *(file for file, _ in (*closure.remote, *closure.fetched))}:
-        value = localised(merged.get(file) or _mapping(tree, file), file, closure, base)
+        value = localised(merged.get(file) or mapping(tree, file), file, closure, base)
         lacking = {address for named_in, address in closure.remote if named_in == file}
         yield _in(base, file), _dumped(_without(value, lacking))
 

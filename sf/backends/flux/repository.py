@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING
 
-from sf.backends.flux.closure import Names
 from sf.backends.flux.fetch import Means, Remotes
 from sf.backends.flux.graph import Graph, Start
+from sf.backends.flux.memory import Memory
 from sf.backends.flux.remote import allowed_bases
 from sf.backends.flux.render import Renderer
 from sf.backends.flux.starts import find_starts, start_at
@@ -40,10 +38,10 @@ class Repository:
         self.renderer = Renderer(
             self.kustomize, context.workspace.scratch / "builds", flux.envsubst, self.cache
         )
-        self._names = Names()
+        self._memory = Memory(self.cache, self.git, self.blobs)
         self.remotes = Remotes(
             allowed_bases(config.gitops, context),
-            self._names,
+            self._memory.names,
             Means(
                 launcher=context.launcher,
                 http=lambda: _http(context),
@@ -56,18 +54,25 @@ class Repository:
         self._source_root = config.gitops.source_root
         self._path = config.gitops.path
         self._identity = context.ci.repository
-        self._mentions: dict[tuple[str, str], frozenset[str]] = {}
 
     def graph(self, tree: str) -> Graph:
         """The graph of the tree with the object id `tree`."""
+        whole = Tree(self.git.ls_tree(tree), self.blobs)
+        self._memory.recall(tree, whole.oids)
         return Graph(
-            Tree(self.git.ls_tree(tree), self.blobs).below(self._source_root),
+            whole.below(self._source_root),
             self.renderer,
-            self._names,
+            self._memory.names,
             mentions=lambda _, text: self._files_with(tree, text),
             is_this_repository=self._is_this,
+            declarations=self._memory.declarations,
             remotes=self.remotes,
         )
+
+    def close(self) -> None:
+        """Keep for later runs what was found out, and the cache within its bounds."""
+        self._memory.keep()
+        self.cache.prune()
 
     def start(self, graph: Graph) -> Start:
         """The one cluster that this run is for.
@@ -115,20 +120,10 @@ class Repository:
         return path.removeprefix(prefix) if path.startswith(prefix) else None
 
     def _files_with(self, tree: str, text: str) -> frozenset[str]:
-        if (tree, text) not in self._mentions:
-            inside = map(self.in_source, self._searched(tree, text))
-            self._mentions[tree, text] = frozenset(path for path in inside if path is not None)
-        return self._mentions[tree, text]
-
-    def _searched(self, tree: str, text: str) -> list[str]:
-        """The paths of the repository whose files contain `text`, from an earlier run if it asked the same."""
-        entry = f"{hashlib.sha256(f'{tree} {text}'.encode()).hexdigest()}.mentions"
-        if kept := self.cache.get(entry):
-            found: list[str] = json.loads(kept)
+        found = self._memory.mentions.of(tree, text)
+        if not self._source_root:
             return found
-        found = sorted(self.git.files_with(tree, text))
-        self.cache.put(entry, json.dumps(found).encode())
-        return found
+        return frozenset(path for path in map(self.in_source, found) if path is not None)
 
     def _is_this(self, url: str) -> bool:
         """Whether a source with this address is the repository itself. Without an address of our own, all are."""

@@ -13,28 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sf import documents
-from sf.backends.flux.closure import Closures, Names
-from sf.backends.flux.graph import (
-    API_VERSION,
-    OPERATOR_API_VERSION,
-    OPERATOR_GROUP,
-    SOURCE_API_VERSION,
-    Start,
-    spec_path,
-)
+from sf.backends.flux.closure import Closures
+from sf.backends.flux.declarations import INSTANCE_CHART
+from sf.backends.flux.graph import API_VERSION, OPERATOR_API_VERSION, SOURCE_API_VERSION, Start, spec_path
 from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization, kind_of
+from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
 from sf.backends.flux.tree import MANIFEST_SUFFIXES, Blobs, Tree
 from sf.models import Finding, Location, Problem, Severity
 from sf.tools.git import TreeEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from sf.backends.flux.declarations import Declaration
     from sf.backends.flux.graph import Entry, Graph
 
-_INSTANCE_CHART: Final = "flux-instance"
-_INSTANCE_TEXTS: Final = (OPERATOR_API_VERSION, _INSTANCE_CHART)
+_INSTANCE_TEXTS: Final = (OPERATOR_API_VERSION, INSTANCE_CHART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +89,10 @@ def find_candidates(graph: Graph, texts: Iterable[str]) -> list[Candidate]:
         for path in graph.mentions(graph.tree, text)
         if path.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(path) is not None
     }
-    graph.tree.blobs.fetch(oid for path in files if (oid := graph.tree.oid(path)) is not None)
-    loaded = (document for file in sorted(files) for document in _documents(graph, file))
-    return [found for document in loaded if (found := _candidate(graph, document)) is not None]
+    declared = graph.declarations.of(graph.tree, sorted(files))
+    return [
+        found for file, declaration in declared if (found := _candidate(graph, file, declaration)) is not None
+    ]
 
 
 def unreached(candidates: Iterable[Candidate], entries: Iterable[Entry]) -> list[Finding]:
@@ -135,93 +131,39 @@ def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
     )
 
 
-def _documents(graph: Graph, file: str) -> Iterator[documents.Document]:
+def _documents(graph: Graph, file: str) -> Iterable[documents.Document]:
     try:
-        yield from documents.load_all(graph.tree.read(file), path=file)
+        return documents.load_all(graph.tree.read(file), path=file)
     except Problem:
         # Not text. A build that needs the file says so.
-        return
+        return ()
 
 
-def _candidate(graph: Graph, document: documents.Document) -> Candidate | None:
-    value = document.value
-    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
-        return None
-    is_instance = not is_kustomization(value)
-    source: Mapping[str, Any] | None = None
-    if is_instance:
-        made = _made_by_operator(graph, value)
-        root, source = made or (None, None)
-    else:
-        root = _kustomization(value)
-    if root is None or not isinstance(root.spec.get("path"), str):
-        return None
+def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate | None:
+    root, source = declaration.root, None
+    if declaration.made:
+        document, source = _patched(graph, *declaration.made, declaration.patches)
+        metadata, spec = document["metadata"], document["spec"]
+        root = Kustomization(namespace=str(metadata["namespace"]), name=str(metadata["name"]), spec=spec)
     path = spec_path(root)
     if not graph.tree.is_folder(path):
         return None
-    location = Location(document.path, document.line)
-    return Candidate(location=location, root=root, path=path, is_instance=is_instance, source=source)
-
-
-def _kustomization(value: dict[str, Any]) -> Kustomization | None:
-    """The Kustomization in `value`; None for a part of one, such as a patch."""
-    spec = value.get("spec")
-    if not (isinstance(spec, dict) and isinstance(spec.get("sourceRef"), dict)):
-        return None
-    metadata = value["metadata"]
-    return Kustomization(
-        namespace=str(metadata.get("namespace") or ""), name=str(metadata.get("name") or ""), spec=spec
-    )
-
-
-def _made_by_operator(graph: Graph, value: dict[str, Any]) -> tuple[Kustomization, Mapping[str, Any]] | None:
-    """What Flux Operator makes of the ``sync`` of a FluxInstance, or of the values of its chart.
-
-    Source and Kustomization have the name of ``sync.name``, by default that of the namespace, and are patched
-    with ``kustomize.patches`` like all that it makes (Flux Operator, FluxInstance API reference).
-    """
-    group, kind = kind_of(value)
-    instance = None
-    if (group, kind) == (OPERATOR_GROUP, "FluxInstance"):
-        instance = value.get("spec")
-    elif kind == "HelmRelease" and _INSTANCE_CHART in str(_chart(value)):
-        instance = _at(value, "spec", "values", "instance")
-    sync = _at(instance, "sync")
-    if not isinstance(sync, dict):
-        return None
-    namespace = str(
-        value["metadata"].get("namespace") or _at(value, "spec", "targetNamespace") or "flux-system"
-    )
-    metadata = {"name": str(sync.get("name") or namespace), "namespace": namespace}
-    source: dict[str, Any] = {
-        "apiVersion": f"{SOURCE_API_VERSION}1",
-        "kind": str(sync.get("kind") or "GitRepository"),
-        "metadata": metadata,
-        "spec": {key: sync[key] for key in ("url", "ref", "interval") if key in sync},
-    }
-    root: dict[str, Any] = {
-        "apiVersion": f"{API_VERSION}1",
-        "kind": KIND,
-        "metadata": metadata,
-        "spec": {
-            "path": sync.get("path"),
-            "prune": True,
-            "sourceRef": {"kind": source["kind"], "name": metadata["name"]},
-        },
-    }
-    patches = _at(instance, "kustomize", "patches")
-    if isinstance(patches, list):
-        root, source = _patched(graph, root, source, patches)
-    return (
-        Kustomization(namespace=namespace, name=str(root["metadata"]["name"]), spec=root["spec"]),
-        source,
+    return Candidate(
+        location=Location(file, declaration.line),
+        root=root,
+        path=path,
+        is_instance=declaration.is_instance,
+        source=source,
     )
 
 
 def _patched(
-    graph: Graph, root: dict[str, Any], source: dict[str, Any], patches: list[Any]
+    graph: Graph, root: dict[str, Any], source: dict[str, Any], patches: Iterable[Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`root` and `source` with those `patches` that select one of them by kind; as they are if that fails."""
+    """`root` and `source` with those `patches` that select one of them by kind; as they are if that fails.
+
+    Flux Operator patches them like all that it makes (FluxInstance API reference, ``kustomize.patches``).
+    """
     kinds = (KIND, source["kind"])
     chosen = [patch for patch in patches if _selects(_at(patch, "target", "kind"), kinds)]
     if not chosen:
@@ -247,14 +189,6 @@ def _selects(pattern: Any, kinds: Iterable[str]) -> bool:
         return False
 
 
-def _chart(value: dict[str, Any]) -> Any:
-    """What names the chart of a HelmRelease."""
-    return (
-        _at(value, "spec", "chart", "spec", "chart") or _at(value, "spec", "chartRef", "name"),
-        value["metadata"].get("name"),
-    )
-
-
 def _at(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -264,14 +198,14 @@ def _at(value: Any, *keys: str) -> Any:
 def _builds_itself(graph: Graph, candidate: Candidate) -> bool:
     """Whether its own build contains `candidate`. One that fails counts: a broken cluster did not vanish."""
     path = candidate.path
-    rendering = graph.renderer.render(
+    outline = graph.renderer.outline(
         Build(tree=graph.tree, path=path, spec={}, closure=graph.closures.of(path))
     )
     return (
-        rendering.error is not None
-        or rendering.withheld
+        outline.error is not None
+        or outline.withheld
         or any(
             is_kustomization(item) and item["metadata"]["name"] == candidate.root.name
-            for item in rendering.objects
+            for item in outline.objects
         )
     )

@@ -38,6 +38,7 @@ class Variables:
 
     ``open``: sources that cannot be read here may define more names; where an expression has a default, the
     default is shown. ``hidden`` are the names whose values are encrypted, ``origin`` stands for what they are.
+    ``secret``: a Secret that can be read is among the sources of ``values``.
     ``undefined`` collects the names that only the cluster can resolve.
     """
 
@@ -45,6 +46,7 @@ class Variables:
     open: bool = False
     hidden: frozenset[str] = frozenset()
     origin: str = ""
+    secret: bool = False
     undefined: set[str] = field(default_factory=set)
 
     @property

@@ -49,8 +49,15 @@ class Blobs:
         """Read all of `oids` that are not known yet, together."""
         missing = {oid for oid in oids if oid not in self._known}
         if missing:
-            self.reads += len(missing)
-            self._known.update(self._read(sorted(missing)))
+            self.add(self._read(sorted(missing)))
+
+    def add(self, contents: Mapping[str, bytes]) -> None:
+        """Take over what was read elsewhere: objects by id."""
+        self.reads += len(contents)
+        self._known.update(contents)
+
+    def __contains__(self, oid: str) -> bool:
+        return oid in self._known
 
 
 class Tree:
@@ -98,7 +105,13 @@ class Tree:
         kept._oids = {path: oid for path, oid in self._oids.items() if not ignored(path)}
         kept.links = {path: oid for path, oid in self.links.items() if not ignored(path)}
         kept._folders |= {folder for folder in self._folders if not folder_ignored(folder)}
-        kept._folders |= {folder for path in kept._oids for folder in _parents(path)}
+        needed: set[str] = set()
+        for path in kept._oids:
+            for folder in _parents(path):
+                if folder in needed:
+                    break
+                needed.add(folder)
+        kept._folders |= needed
         return kept
 
     def join(self, folder: str, reference: str) -> str:
@@ -106,7 +119,8 @@ class Tree:
 
         Raises `Escape` when it leads out of the tree.
         """
-        joined = posixpath.normpath(posixpath.join(folder, reference))
+        is_inside = folder and not reference.startswith("/")
+        joined = posixpath.normpath(f"{folder}/{reference}" if is_inside else reference)
         if joined == ".." or joined.startswith(("../", "/")):
             raise Escape(f"the path {reference!r} leads out of the source")
         return "" if joined == "." else joined
@@ -208,5 +222,5 @@ def _below(root: str, paths: Iterable[str]) -> set[str]:
 
 def _parents(path: str) -> Iterator[str]:
     """Every folder around `path`, innermost first, without the root."""
-    while (path := posixpath.dirname(path)) != "":
+    while (path := path.rpartition("/")[0]) != "":
         yield path

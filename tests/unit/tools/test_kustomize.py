@@ -79,3 +79,17 @@ def test_what_is_no_version_is_refused_and_shown_in_short(tmp_path: Path) -> Non
     with pytest.raises(Problem, match="does not say a version") as caught:
         _ = on(fake(tmp_path / "odd", "::error::" + "x" * 1000)).version
     assert len(caught.value.message) < 200
+
+
+@pytest.mark.tools
+def test_a_build_that_wants_all_memory_is_stopped(tmp_path: Path, program_path: str) -> None:
+    (tmp_path / "kustomization.yaml").write_text(
+        "resources: [one.yaml]\nconfigMapGenerator: [{name: big, files: [big]}]\n"
+    )
+    (tmp_path / "one.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n")
+    (tmp_path / "big").write_text("x" * 32_000_000)
+    environ = {"PATH": program_path}
+    kustomize = Kustomize(Launcher(Redactor()), environ, memory_limit=100 * 1024**2)
+    with pytest.raises(Problem, match="kustomize crashed, with at most 100 MiB of memory: "):
+        kustomize.build(tmp_path, ".")
+    assert "kind: ConfigMap" in Kustomize(Launcher(Redactor()), environ).build(tmp_path, ".")

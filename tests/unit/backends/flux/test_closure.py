@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sf.backends.flux.closure import Closures, Names
+from sf.backends.flux.closure import Closures
+from sf.backends.flux.names import Names
 from tests.fleets import kustomization, manifest, tree_of
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sf.backends.flux.closure import Closures, Names
+from sf.backends.flux.closure import Closures
 from sf.backends.flux.graph import Entry
 from sf.backends.flux.impact import compare, unmapped
 from sf.backends.flux.kustomization import Kustomization, cycles, waves
+from sf.backends.flux.names import Names
 from tests.fleets import config_map, kustomization, tree_of
 
 if TYPE_CHECKING:

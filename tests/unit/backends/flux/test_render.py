@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sf.backends.flux.closure import Closures, Names
+from sf.backends.flux.closure import Closures
+from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
 from sf.backends.flux.substitute import Variables
 from tests.fleets import Fleet, config_map, kustomization, programs, tree_of
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sf.backends.flux.render import Rendering
+    from sf.backends.flux.outline import Rendering
 
 pytestmark = pytest.mark.tools
 
@@ -50,6 +51,13 @@ def test_equal_inputs_are_built_once_also_at_the_same_time(tmp_path: Path) -> No
         results = list(pool.map(one, range(8)))
     assert all(result.error is None and result == results[0] for result in results)
     assert fleet.renderer.builds == 1
+
+
+@pytest.mark.parametrize("name", ["c.yaml", "missing.yaml"])
+def test_the_files_of_a_build_go_when_it_ends(tmp_path: Path, name: str) -> None:
+    files = FILES | {"app/kustomization.yaml": kustomization([name])}
+    assert bool(render(tmp_path, files).error) == (name == "missing.yaml")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
