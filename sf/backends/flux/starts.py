@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sf import documents
 from sf.backends.flux.closure import Closures
 from sf.backends.flux.declarations import INSTANCE_CHART
-from sf.backends.flux.graph import API_VERSION, OPERATOR_API_VERSION, SOURCE_API_VERSION, Start, spec_path
+from sf.backends.flux.graph import (
+    API_VERSION,
+    OPERATOR_API_VERSION,
+    SOURCE_API_VERSION,
+    Start,
+    sight_of,
+    spec_path,
+)
 from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization, kind_of
 from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
@@ -114,20 +121,21 @@ def unreached(candidates: Iterable[Candidate], entries: Iterable[Entry]) -> list
 
 
 def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
-    """Whether ``spec.ignore`` of the source that `candidate` names leaves its path out, wherever it is defined."""
+    """Whether the source that `candidate` names does not see its path, wherever that source is defined."""
     source = candidate.root.source
     files = graph.mentions(graph.tree, SOURCE_API_VERSION) & graph.mentions(graph.tree, source.name)
-    ignores = [
-        _at(document.value, "spec", "ignore")
+    specs = [
+        _at(document.value, "spec")
         for file in sorted(files)
         if file.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(file) is not None
         for document in _documents(graph, file)
         if (_at(document.value, "kind"), _at(document.value, "metadata", "name"))
         == (source.kind, source.name)
     ]
-    return bool(ignores) and not any(
-        graph.seen_by(ignore if isinstance(ignore, str) else "").tree.is_folder(candidate.path)
-        for ignore in ignores
+    return bool(specs) and not any(
+        graph.seen_by(sight_of(spec)).tree.is_folder(candidate.path)
+        for spec in specs
+        if isinstance(spec, dict)
     )
 
 
