@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from sf.backends.flux.ignore import Ignored, ignore_files
+from sf.backends.flux.graph import sight_of
+from sf.backends.flux.ignore import Ignored
 from sf.backends.flux.tree import Blobs, Tree
+from tests.fleets import Fleet
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ FILES: Final = {
     "rules.txt": "*.md\n",
     "rules/own": "/docs/\n",
 }
-# By name: files, symbolic links, spec.ignore.
-CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str | None]]] = {
+# By name: files, symbolic links, and spec.ignore or spec.sparseCheckout.
+CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str | list[str] | None]]] = {
     "defaults": ({}, {}, None),
     "a-file": ({".sourceignore": "*.md\n"}, {}, None),
     "inner-files": ({".sourceignore": "*.md\n", "docs/.sourceignore": "!readme.md\n/in\n"}, {}, None),
@@ -59,18 +61,22 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str | None]]] = {
     "a-link-over-nothing": ({}, {".sourceignore": "nowhere/../rules.txt"}, None),
     "a-link-to-a-folder": ({}, {".sourceignore": "docs"}, None),
     "a-linked-folder": ({"rules/.sourceignore": "own\n"}, {"keep-too": "rules"}, None),
+    "a-part": ({".sourceignore": "*.md\n"}, {}, ["keep", "./docs/in"]),
+    "a-part-with-ignore-file": ({".sourceignore": "*.md\n"}, {}, ["keep", ".sourceignore"]),
     "a-circle": ({}, {".sourceignore": ".sourceignore"}, None),
     "through-a-file": ({}, {".sourceignore": "a.yaml/x"}, None),
 }
 
 
-def source(name: str, url: str, ignore: str | None) -> dict[str, Any]:
-    spec = {"interval": "1h", "url": url, "ref": {"branch": "main"}}
+def source(name: str, url: str, told: str | list[str] | None) -> dict[str, Any]:
+    spec: dict[str, Any] = {"interval": "1h", "url": url, "ref": {"branch": "main"}}
+    if told is not None:
+        spec["ignore" if isinstance(told, str) else "sparseCheckout"] = told
     return {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
         "metadata": {"name": name, "namespace": "flux-system"},
-        "spec": spec if ignore is None else {**spec, "ignore": ignore},
+        "spec": spec,
     }
 
 
@@ -114,23 +120,23 @@ def packed(item: dict[str, Any]) -> set[str]:
 def test_the_artifact_holds_what_is_not_ignored(cluster: Cluster, tmp_path: Path) -> None:
     expected: dict[str, set[str] | None] = {}
     sources = []
-    for name, (files, links, ignore) in CASES.items():
+    for name, (files, links, told) in CASES.items():
         repository = Repository.init(tmp_path / name)
         repository.write(FILES | files)
         for link, target in links.items():
             (repository.root / link).symlink_to(target)
         commit = repository.commit()
         cluster.push(repository.root, name)
-        sources.append(source(name, cluster.git_url(name), ignore))
+        sources.append(source(name, cluster.git_url(name), told))
         git = repository.open()
         tree = Tree(git.ls_tree(git.tree_of(commit)), Blobs(git.read_blobs))
-        found = ignore_files(tree)
-        ignored = Ignored(found.contents, ignore)
-        kept = tree.without(ignored, ignored.folder)
-        folders = {path for path in all_folders(FILES | files) if kept.is_folder(path)}
+        seen = Fleet(tmp_path / "builds").graph(tree)
+        kept = seen.seen_by(sight_of(sources[-1]["spec"])).tree
         # A folder that is left out is in the archive only by the files in it that are not.
-        folders -= {path for path in folders if ignored.folder(path)}
-        expected[name] = None if found.broken else folders | set(kept.oids)
+        ignored = Ignored(seen.ignore_files.contents, told if isinstance(told, str) else None)
+        whole = kept.oids if isinstance(told, list) else FILES | files
+        folders = {path for path in all_folders(whole) if kept.is_folder(path) and not ignored.folder(path)}
+        expected[name] = None if seen.ignore_files.broken else folders | set(kept.oids)
     listed = {"apiVersion": "v1", "kind": "List", "items": sources}
     cluster.kubectl("apply", "--filename=-", stdin=json.dumps(listed).encode())
 

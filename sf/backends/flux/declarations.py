@@ -5,33 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sf import documents
-from sf.backends.flux.kustomization import Kustomization, is_kustomization, kind_of
+from sf.backends.flux.kustomization import (
+    GROUP,
+    KIND,
+    OPERATOR_GROUP,
+    Kustomization,
+    is_kustomization,
+    kind_of,
+)
 from sf.changes.masking import holds_secrets
 from sf.models import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sf.backends.flux.tree import Tree
 
-_OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
-OPERATOR_API_VERSION: Final = f"{_OPERATOR_GROUP}/v"
-"""How the API version of whatever Flux Operator reads begins."""
-_SOURCE_GROUP: Final = "source.toolkit.fluxcd.io"
 INSTANCE_CHART: Final = "flux-instance"
 
 
 class Declaration(NamedTuple):
     """A whole Kustomization, or the one that is made of a FluxInstance, with the first line of its document.
 
-    ``source``: the source object that Flux Operator makes for that one; ``patches``: what it patches both with.
+    ``made``: that Kustomization and its source as Flux Operator would make them, before it applies ``patches``.
     """
 
     line: int
     root: Kustomization
-    is_instance: bool
-    source: Mapping[str, Any] | None = None
-    patches: Sequence[Any] = ()
+    made: tuple[dict[str, Any], dict[str, Any]] | None = None
+    patches: tuple[Any, ...] = ()
+
+    @property
+    def is_instance(self) -> bool:
+        return self.made is not None
 
 
 class Declarations:
@@ -50,8 +56,7 @@ class Declarations:
             oid = tree.oids[file]
             if oid not in self._known:
                 pairs = [
-                    (document.value, _declaration(document))
-                    for document in documents_in(tree.blobs[oid], file)
+                    (document.value, _declaration(document)) for document in _documents(tree.blobs[oid], file)
                 ]
                 self._known[oid] = tuple(declaration for _, declaration in pairs if declaration)
                 if any(declaration and holds_secrets(value) for value, declaration in pairs):
@@ -63,16 +68,8 @@ class Declarations:
         """What is known of the files `oids` and no secret, as JSON values for `remember`."""
         return {
             oid: [
-                [
-                    one.line,
-                    one.root.namespace,
-                    one.root.name,
-                    one.root.spec,
-                    one.is_instance,
-                    one.source,
-                    one.patches,
-                ]
-                for one in found
+                [line, root.namespace, root.name, root.spec, made, patches]
+                for line, root, made, patches in found
             ]
             for oid, found in self._known.items()
             if oid in oids and oid not in self._secret
@@ -82,16 +79,21 @@ class Declarations:
         """Know again what an earlier run knew."""
         for oid, found in document.items():
             self._known[oid] = tuple(
-                Declaration(line, Kustomization(namespace=namespace, name=name, spec=spec), *instance)
-                for line, namespace, name, spec, *instance in found
+                Declaration(
+                    line,
+                    Kustomization(namespace=namespace, name=name, spec=spec),
+                    (made[0], made[1]) if made else None,
+                    tuple(patches),
+                )
+                for line, namespace, name, spec, made, patches in found
             )
 
 
-def documents_in(data: bytes, file: str) -> list[documents.Document]:
-    """The documents of a file; none if it is not text, which a build that needs it will say."""
+def _documents(data: bytes, file: str) -> list[documents.Document]:
     try:
         return documents.load_all(data, path=file)
     except Problem:
+        # Not text. A build that needs the file says so.
         return []
 
 
@@ -99,12 +101,17 @@ def _declaration(document: documents.Document) -> Declaration | None:
     value = document.value
     if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
         return None
-    if is_kustomization(value):
+    made: tuple[dict[str, Any], dict[str, Any]] | None = None
+    instance = None if is_kustomization(value) else _instance(value)
+    if instance is None:
         root = _kustomization(value)
-        found = Declaration(document.line, root, is_instance=False) if root else None
     else:
-        found = _made_by_operator(document.line, value)
-    return found if found and isinstance(found.root.spec.get("path"), str) else None
+        made = _made_of(instance, value)
+        root = _kustomization(made[0]) if made else None
+    if root is None or not isinstance(root.spec.get("path"), str):
+        return None
+    patches = _at(instance, "kustomize", "patches")
+    return Declaration(document.line, root, made, tuple(patches) if isinstance(patches, list) else ())
 
 
 def _kustomization(value: dict[str, Any]) -> Kustomization | None:
@@ -118,51 +125,57 @@ def _kustomization(value: dict[str, Any]) -> Kustomization | None:
     )
 
 
-def _made_by_operator(line: int, value: dict[str, Any]) -> Declaration | None:
-    """What Flux Operator makes of the ``sync`` of a FluxInstance, or of the values of its chart.
-
-    Source and Kustomization have the name of ``sync.name``, by default that of the namespace, and are patched
-    with ``kustomize.patches`` like all that it makes (Flux Operator, FluxInstance API reference).
-    """
+def _instance(value: dict[str, Any]) -> Any:
+    """The spec of a FluxInstance, or of the one in the values of its chart; None for anything else."""
     group, kind = kind_of(value)
-    instance = None
-    if (group, kind) == (_OPERATOR_GROUP, "FluxInstance"):
-        instance = value.get("spec")
-    elif kind == "HelmRelease" and INSTANCE_CHART in str(_chart(value)):
-        instance = at(value, "spec", "values", "instance")
-    sync = at(instance, "sync")
+    if (group, kind) == (OPERATOR_GROUP, "FluxInstance"):
+        return value.get("spec")
+    if kind == "HelmRelease" and INSTANCE_CHART in str(_chart(value)):
+        return _at(value, "spec", "values", "instance")
+    return None
+
+
+def _made_of(instance: Any, value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The Kustomization and the source that Flux Operator makes of the ``sync`` of an instance.
+
+    They have the name of ``sync.name``, by default that of the namespace (FluxInstance API reference).
+    """
+    sync = _at(instance, "sync")
     if not isinstance(sync, dict):
         return None
     namespace = str(
-        value["metadata"].get("namespace") or at(value, "spec", "targetNamespace") or "flux-system"
+        value["metadata"].get("namespace") or _at(value, "spec", "targetNamespace") or "flux-system"
     )
-    name = str(sync.get("name") or namespace)
+    metadata = {"name": str(sync.get("name") or namespace), "namespace": namespace}
+    kind = str(sync.get("kind") or "GitRepository")
+    root = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": KIND,
+        "metadata": metadata,
+        "spec": {
+            "path": sync.get("path"),
+            "prune": True,
+            "sourceRef": {"kind": kind, "name": metadata["name"]},
+        },
+    }
     source = {
-        "apiVersion": f"{_SOURCE_GROUP}/v1",
-        "kind": str(sync.get("kind") or "GitRepository"),
-        "metadata": {"name": name, "namespace": namespace},
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": kind,
+        "metadata": metadata,
         "spec": {key: sync[key] for key in ("url", "ref", "interval") if key in sync},
     }
-    spec = {
-        "path": sync.get("path"),
-        "prune": True,
-        "sourceRef": {"kind": source["kind"], "name": name},
-    }
-    root = Kustomization(namespace=namespace, name=name, spec=spec)
-    patches = at(instance, "kustomize", "patches")
-    return Declaration(line, root, True, source, patches if isinstance(patches, list) else ())
+    return root, source
 
 
 def _chart(value: dict[str, Any]) -> Any:
     """What names the chart of a HelmRelease."""
     return (
-        at(value, "spec", "chart", "spec", "chart") or at(value, "spec", "chartRef", "name"),
+        _at(value, "spec", "chart", "spec", "chart") or _at(value, "spec", "chartRef", "name"),
         value["metadata"].get("name"),
     )
 
 
-def at(value: Any, *keys: str) -> Any:
-    """What stands at `keys` in nested mappings; None where there is nothing."""
+def _at(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

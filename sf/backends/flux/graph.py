@@ -11,14 +11,15 @@ import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from sf.backends.flux.closure import Closures
-from sf.backends.flux.declarations import OPERATOR_API_VERSION, Declarations
+from sf.backends.flux.declarations import Declarations
 from sf.backends.flux.foreign import needs
 from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
 from sf.backends.flux.kustomization import (
     GROUP,
+    OPERATOR_GROUP,
     Kustomization,
     SourceRef,
     cycles,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 # What a file has to hold to define a Kustomization. The group alone also stands in annotations.
 API_VERSION: Final = f"{GROUP}/v"
 SOURCE_API_VERSION: Final = "source.toolkit.fluxcd.io/v"
+OPERATOR_API_VERSION: Final = f"{OPERATOR_GROUP}/v"
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 # The fields of a kustomization that make other names out of those in its files.
 _AFFIXES: Final = ("namePrefix", "nameSuffix")
@@ -79,6 +81,24 @@ class Entry:
     unknown: list[str] = field(default_factory=list)
 
 
+class Sight(NamedTuple):
+    """What a source is told to see: ``spec.ignore``, and the beginnings of paths in ``spec.sparseCheckout``."""
+
+    ignore: str = ""
+    sparse: tuple[str, ...] = ()
+
+
+def sight_of(spec: Mapping[str, Any]) -> Sight:
+    """What a source with this `spec` is told to see (source-controller, GitRepository, gitCheckout)."""
+    ignore, sparse = spec.get("ignore"), spec.get("sparseCheckout")
+    folders = (
+        [text.removeprefix("./") for text in sparse if isinstance(text, str)]
+        if isinstance(sparse, list)
+        else []
+    )
+    return Sight(ignore if isinstance(ignore, str) else "", tuple(folders))
+
+
 class Graph:
     """The Kustomizations of one tree, entry by entry."""
 
@@ -94,25 +114,29 @@ class Graph:
         remotes: Remotes | None = None,
     ) -> None:
         """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
-        self._remotes = remotes
         self.declarations = declarations or Declarations()
+        self._remotes = remotes
         self.whole_tree = tree
         self._names = names
         self.ignore_files = ignore_files(tree)
-        self._seen: dict[str, Closures] = {}
-        self.closures = self.seen_by("")
+        self._seen: dict[Sight, Closures] = {}
+        self.closures = self.seen_by(Sight())
         self.tree = self.closures.tree
         self.renderer = renderer
         self.mentions = mentions
         self.is_this_repository = is_this_repository
 
-    def seen_by(self, spec_ignore: str) -> Closures:
-        """The closures of the files that a source with this ``spec.ignore`` has in its artifact."""
-        if spec_ignore not in self._seen:
-            ignored = Ignored(self.ignore_files.contents, spec_ignore)
-            seen = self.whole_tree.without(ignored, ignored.folder)
-            self._seen[spec_ignore] = Closures(seen, self._names, self._remotes)
-        return self._seen[spec_ignore]
+    def seen_by(self, sight: Sight) -> Closures:
+        """The closures of the files that a source with this `sight` has in its artifact."""
+        if sight not in self._seen:
+            tree, files = self.whole_tree, self.ignore_files
+            if sight.sparse:
+                tree = tree.without(lambda path: not path.startswith(sight.sparse), lambda _: True)
+                files = ignore_files(tree)
+            ignored = Ignored(files.contents, sight.ignore)
+            seen = tree.without(ignored, ignored.folder)
+            self._seen[sight] = Closures(seen, self._names, self._remotes)
+        return self._seen[sight]
 
     def entry(self, start: Start) -> Entry:
         """Walk the whole cluster from `start`.
@@ -233,7 +257,7 @@ class _Walk:
         if not tree.is_folder(self._start.path):
             raise Problem(
                 f"the folder {path!r} is in this commit, but Flux leaves it out: "
-                f"{IGNORE_FILE} or spec.ignore of its source has a pattern that matches it",
+                f"{IGNORE_FILE}, spec.ignore or spec.sparseCheckout of its source hides it",
                 hint=f"take it back with a later pattern: `!/{path}`",
             )
 
@@ -307,11 +331,11 @@ class _Walk:
                     node.id,
                 )
         # Their kustomization files are read together.
-        alike: dict[str, list[Kustomization]] = {}
+        alike: dict[Sight, list[Kustomization]] = {}
         for node in new.values():
-            alike.setdefault(self._spec_ignore(node.source), []).append(node)
-        for spec_ignore, members in alike.items():
-            closures = self._graph.seen_by(spec_ignore)
+            alike.setdefault(self._sight(node.source), []).append(node)
+        for sight, members in alike.items():
+            closures = self._graph.seen_by(sight)
             closures.explore(
                 (path, node.components)
                 for node in members
@@ -335,7 +359,7 @@ class _Walk:
                 f"Flux takes it for {path or '.'!r}",
                 node.id,
             )
-        closures = self._graph.seen_by(self._spec_ignore(node.source))
+        closures = self._graph.seen_by(self._sight(node.source))
         if closures.tree.is_folder(path):
             return replace(node, path=path, closure=closures.of(path, node.components))
         if self._is_included(node.source, path):
@@ -367,12 +391,11 @@ class _Walk:
 
     def _own_closures(self) -> Closures:
         """What is in the artifact of the entry's own source, as far as that is known."""
-        ignores = filter(None, map(self._spec_ignore, self._own_sources))
-        return self._graph.seen_by(next(ignores, ""))
+        told = (sight for source in sorted(self._own_sources) if any(sight := self._sight(source)))
+        return self._graph.seen_by(next(told, Sight()))
 
-    def _spec_ignore(self, source: SourceRef) -> str:
-        patterns = self._source_spec(source).get("ignore")
-        return patterns if isinstance(patterns, str) else ""
+    def _sight(self, source: SourceRef) -> Sight:
+        return sight_of(self._source_spec(source))
 
     def _is_included(self, source: SourceRef, path: str) -> bool:
         """Whether `path` is where `source` puts the content of another one (GitRepository ``spec.include``)."""
@@ -458,11 +481,8 @@ class _Walk:
 
     def _report(self, outline: Outline, subject: str) -> None:
         self._entry.unknown += [f"{subject}: {sentence}" for sentence in outline.unknown]
-        sets = {
-            name
-            for kind, _, name in (*map(key_of, outline.objects), *outline.concealed)
-            if kind == "ResourceSet"
-        }
+        keys = (*map(key_of, outline.objects), *outline.concealed)
+        sets = {name for kind, _, name in keys if kind == "ResourceSet"}
         if sets:
             self._find(
                 "not-rendered",
@@ -536,10 +556,10 @@ class _Walk:
             self._find(
                 "self-ignored",
                 Severity.WARNING,
-                f"spec.ignore of its source hides the file that defines {self._itself} itself: Flux no longer "
+                f"its source is told not to see the file that defines {self._itself} itself: Flux no longer "
                 "manages it and, where it did so before, deletes it with all that it made",
                 self._itself,
-                hint="take the file back with a later pattern in spec.ignore",
+                hint="take the file back in spec.ignore, or add its folder to spec.sparseCheckout",
             )
         self._entry.unknown += [
             f"{why}: what it makes Flux leave out is not known" for why in self._graph.ignore_files.unknown

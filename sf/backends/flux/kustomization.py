@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = "kustomize.toolkit.fluxcd.io"
 KIND: Final = "Kustomization"
+#: That of Flux Operator.
+OPERATOR_GROUP: Final = "fluxcd.controlplane.io"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sf.tools.git import Git
 
 # Part of every key: raise it when the same files may say something else than before.
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class Memory:

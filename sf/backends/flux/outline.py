@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sf.backends.flux.kustomization import is_kustomization, kind_of
+from sf.backends.flux.kustomization import OPERATOR_GROUP, is_kustomization, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +20,6 @@ ObjectKey = tuple[str, str, str]
 
 _VARIABLE_SOURCES: Final = frozenset({"ConfigMap", "Secret"})
 _SOURCE_GROUP: Final = "source.toolkit.fluxcd.io"
-# What Flux Operator makes of these is not known here, which has to be said.
-_SETS: Final = ("fluxcd.controlplane.io", "ResourceSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def outline_of(rendering: Rendering, secrets: Iterable[dict[str, Any]] = ()) -> 
     for item in rendering.objects:
         if is_kustomization(item):
             kept.append(item)
-        elif _is_source(item) or kind_of(item) == _SETS:
+        elif _is_source(item):
             if id(item) in hidden:
                 concealed.append(key_of(item))
             else:
@@ -76,6 +74,7 @@ def key_of(item: Mapping[str, Any]) -> ObjectKey:
 
 
 def _is_source(item: Mapping[str, Any]) -> bool:
-    """Whether Kustomizations take files or variables from objects like `item`."""
+    """Whether Kustomizations take files or variables from objects like `item`, or are made of it."""
     group, kind = kind_of(item)
-    return group == _SOURCE_GROUP or (group == "" and kind in _VARIABLE_SOURCES)
+    is_set = (group, kind) == (OPERATOR_GROUP, "ResourceSet")
+    return is_set or group == _SOURCE_GROUP or (group == "" and kind in _VARIABLE_SOURCES)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sf.tools.kustomize import Kustomize
 
 # Part of every cache key: raise it when equal inputs may give other objects than before.
-RENDERER: Final = "2"
+RENDERER: Final = "3"
 # The spec fields that change what is built. Everything else changes how it is applied.
 _BUILT_FROM: Final = (
     "buildMetadata",
@@ -209,8 +209,8 @@ class Renderer:
             write_tree(folder, files)
             with self._lock:
                 self.builds += 1
-            place = _in(home(build.closure), build.path)
-            return self._kustomize.build(folder, place, size=sum(map(len, files.values())))
+            path = _in(home(build.closure), build.path)
+            return self._kustomize.build(folder, path, size=sum(map(len, files.values())))
         finally:
             drop_tree(folder)
 
@@ -253,7 +253,7 @@ def _object_key(values: list[str]) -> tuple[str, str, str]:
 def _is_final(rendering: Rendering, build: Build) -> bool:
     """Whether the same would come out of the same in any other run, and no variable is from a Secret."""
     uses_secrets = build.variables is not None and build.variables.secret
-    return not (rendering.error or rendering.withheld or build.closure.remote or uses_secrets)
+    return not (rendering.error or rendering.withheld or needs(build.closure) or uses_secrets)
 
 
 def _files(build: Build) -> Iterator[tuple[str, bytes]]:

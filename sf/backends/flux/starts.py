@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sf import documents
 from sf.backends.flux.closure import Closures
-from sf.backends.flux.declarations import INSTANCE_CHART, OPERATOR_API_VERSION, at, documents_in
-from sf.backends.flux.graph import API_VERSION, SOURCE_API_VERSION, Start, spec_path
+from sf.backends.flux.declarations import INSTANCE_CHART
+from sf.backends.flux.graph import (
+    API_VERSION,
+    OPERATOR_API_VERSION,
+    SOURCE_API_VERSION,
+    Start,
+    sight_of,
+    spec_path,
+)
 from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization, kind_of
 from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
 from sf.backends.flux.tree import MANIFEST_SUFFIXES, Blobs, Tree
-from sf.models import Finding, Location, Severity
+from sf.models import Finding, Location, Problem, Severity
 from sf.tools.git import TreeEntry
 
 if TYPE_CHECKING:
@@ -114,26 +121,38 @@ def unreached(candidates: Iterable[Candidate], entries: Iterable[Entry]) -> list
 
 
 def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
-    """Whether ``spec.ignore`` of the source that `candidate` names leaves its path out, wherever it is defined."""
+    """Whether the source that `candidate` names does not see its path, wherever that source is defined."""
     source = candidate.root.source
     files = graph.mentions(graph.tree, SOURCE_API_VERSION) & graph.mentions(graph.tree, source.name)
-    ignores = [
-        at(document.value, "spec", "ignore")
+    specs = [
+        _at(document.value, "spec")
         for file in sorted(files)
         if file.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(file) is not None
-        for document in documents_in(graph.tree.read(file), file)
-        if (at(document.value, "kind"), at(document.value, "metadata", "name")) == (source.kind, source.name)
+        for document in _documents(graph, file)
+        if (_at(document.value, "kind"), _at(document.value, "metadata", "name"))
+        == (source.kind, source.name)
     ]
-    return bool(ignores) and not any(
-        graph.seen_by(ignore if isinstance(ignore, str) else "").tree.is_folder(candidate.path)
-        for ignore in ignores
+    return bool(specs) and not any(
+        graph.seen_by(sight_of(spec)).tree.is_folder(candidate.path)
+        for spec in specs
+        if isinstance(spec, dict)
     )
 
 
+def _documents(graph: Graph, file: str) -> Iterable[documents.Document]:
+    try:
+        return documents.load_all(graph.tree.read(file), path=file)
+    except Problem:
+        # Not text. A build that needs the file says so.
+        return ()
+
+
 def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate | None:
-    root, source = declaration.root, declaration.source
-    if source and declaration.patches:
-        root, source = _patched(graph, root, source, declaration.patches)
+    root, source = declaration.root, None
+    if declaration.made:
+        document, source = _patched(graph, *declaration.made, declaration.patches)
+        metadata, spec = document["metadata"], document["spec"]
+        root = Kustomization(namespace=str(metadata["namespace"]), name=str(metadata["name"]), spec=spec)
     path = spec_path(root)
     if not graph.tree.is_folder(path):
         return None
@@ -147,22 +166,19 @@ def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate |
 
 
 def _patched(
-    graph: Graph, root: Kustomization, source: Mapping[str, Any], patches: Iterable[Any]
-) -> tuple[Kustomization, Mapping[str, Any]]:
-    """`root` and `source` with those `patches` that select one of them by kind; as they are if that fails."""
-    kinds = (KIND, str(source["kind"]))
-    chosen = [patch for patch in patches if _selects(at(patch, "target", "kind"), kinds)]
+    graph: Graph, root: dict[str, Any], source: dict[str, Any], patches: Iterable[Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`root` and `source` with those `patches` that select one of them by kind; as they are if that fails.
+
+    Flux Operator patches them like all that it makes (FluxInstance API reference, ``kustomize.patches``).
+    """
+    kinds = (KIND, source["kind"])
+    chosen = [patch for patch in patches if _selects(_at(patch, "target", "kind"), kinds)]
     if not chosen:
         return root, source
-    document = {
-        "apiVersion": f"{API_VERSION}1",
-        "kind": KIND,
-        "metadata": {"name": root.name, "namespace": root.namespace},
-        "spec": root.spec,
-    }
     contents = {
         hashlib.sha1(data, usedforsecurity=False).hexdigest(): data
-        for data in (documents.dump(item).encode() for item in (document, source))
+        for data in (documents.dump(item).encode() for item in (root, source))
     }
     entries = [TreeEntry("100644", "blob", oid, f"{oid}.yaml") for oid in contents]
     tree = Tree(entries, Blobs(lambda oids: {oid: contents[oid] for oid in oids}))
@@ -170,11 +186,7 @@ def _patched(
         Build(tree=tree, path="", spec={"patches": chosen}, closure=Closures(tree, Names()).of(""))
     )
     made = {kind_of(item)[1]: item for item in rendering.objects}
-    again = made.get(KIND, document)
-    return (
-        Kustomization(namespace=root.namespace, name=str(again["metadata"]["name"]), spec=again["spec"]),
-        made.get(kinds[1], source),
-    )
+    return made.get(KIND, root), made.get(source["kind"], source)
 
 
 def _selects(pattern: Any, kinds: Iterable[str]) -> bool:
@@ -183,6 +195,12 @@ def _selects(pattern: Any, kinds: Iterable[str]) -> bool:
         return isinstance(pattern, str) and any(re.fullmatch(pattern, kind) for kind in kinds)
     except re.error:
         return False
+
+
+def _at(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _builds_itself(graph: Graph, candidate: Candidate) -> bool:

@@ -349,6 +349,25 @@ def test_a_cluster_that_is_ignored_is_an_error(fleet: Fleet, files: dict[str, st
 
 
 @pytest.mark.tools
+@pytest.mark.parametrize(
+    ("sparse", "seen"),
+    [
+        # The ignore file at the root is not checked out either.
+        ("[clusters/one, apps/a]", {"apps/a/kept.yaml", "apps/a/left-out.yaml"}),
+        ("[./clusters, ./apps/a/kept]", {"apps/a/kept.yaml"}),
+        ("[clusters, apps]", {"apps/a/kept.yaml", "apps/a/left-out.yaml"}),
+    ],
+)
+def test_a_sparse_checkout_has_only_what_begins_like_it(fleet: Fleet, sparse: str, seen: set[str]) -> None:
+    hiding = {".sourceignore": "left-out.yaml", "apps/a/.sourceignore": "left-out.yaml"}
+    shown = with_spec(f"{{sparseCheckout: {sparse}}}")
+    assert files(fleet.entry(shown | {".sourceignore": "left-out.yaml"}, HERE)) == seen
+    assert files(fleet.entry(with_spec("{sparseCheckout: [clusters, apps]}") | hiding, HERE)) == {
+        "apps/a/kept.yaml"
+    }
+
+
+@pytest.mark.tools
 def test_a_cluster_that_hides_itself_is_a_finding(fleet: Fleet) -> None:
     entry = fleet.entry(with_spec("{ignore: /clusters/one/flux-system/}"), HERE)
     assert list(entry.nodes) == ["flux-system/app"]
