@@ -7,7 +7,7 @@ import sys
 
 GLOBAL = ("directory", "config")
 OPTIONS = ("base", "head", "out-dir", "plan", "change-digest", "only", "output")
-FLAGS = ("dry-run", "all", "detailed-exitcode")
+FLAGS = ("dry-run", "all", "force", "detailed-exitcode")
 # Keys of the configuration file that are inputs by the last part of their name.
 SETTINGS = ("REPORT__COMMENT", "REPORT__LABEL", "GITOPS__CONCURRENCY", "DOCKER__CONCURRENCY")
 AWAITED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
