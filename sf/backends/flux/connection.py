@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sf.backends.flux.cluster import Cluster, find_access
@@ -26,7 +26,7 @@ class Connection:
     cluster: Cluster | None = None
     user: User | None = None
     lacking: str = ""
-    notes: Mapping[str, str] = NOTHING
+    notes: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     @property
     def required(self) -> tuple[Cluster, User]:
