@@ -174,6 +174,7 @@ class Fleet:
         return ready and str(status.get("lastAppliedRevision")).endswith(commit)
 
     def suspend(self, kind: str, name: str) -> None:
+        """As `flux suspend`: what is set under kubectl's own name, the parent takes back with its next apply."""
         self.cluster.kubectl(
             "patch",
             kind,
@@ -181,6 +182,7 @@ class Fleet:
             f"--namespace={self.name}",
             "--type=merge",
             '--patch={"spec":{"suspend":true}}',
+            "--field-manager=flux",
         )
 
     def delete(self, kind: str, name: str) -> None:
