@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,7 +14,6 @@ from tests import fleets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from tests.cli.command import Command, Ended
     from tests.repositories import Repository
@@ -77,8 +78,27 @@ class Listener:
         for program in PROGRAMS:
             real = shutil.which(program, path=command.environ["PATH"])
             if real:
-                note = f'{{ {tools["env"]}; {tools["printf"]} "%s\\n" "$@"; }} >{self.folder}/{program}.$$'
-                self.path = command.path_with(program, f'{note}\nexec {real} "$@"')
+                self.path = command.path_with(program, self._script(tools, program, real))
+        self._listen_to_plugins(command, tools)
+
+    def _script(self, tools: Mapping[str, str | None], program: str, real: str | Path) -> str:
+        note = f'{{ {tools["env"]}; {tools["printf"]} "%s\\n" "$@"; }} >{self.folder}/{program}.$$'
+        return f'{note}\nexec {real} "$@"'
+
+    def _listen_to_plugins(self, command: Command, tools: Mapping[str, str | None]) -> None:
+        """Those of docker are not on PATH, and are called by docker and by sf itself."""
+        settings = Path(command.environ["DOCKER_CONFIG"], "config.json")
+        [folder] = json.loads(settings.read_text())["cliPluginsExtraDirs"]
+        own = command.root / "plugins"
+        own.mkdir()
+        for real in Path(folder).iterdir():
+            file = own / real.name
+            file.write_text(f"#!/bin/sh\n{self._script(tools, real.name, real)}\n")
+            file.chmod(0o755)
+        home = command.root / "docker"
+        home.mkdir()
+        (home / "config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(own)]}))
+        command.environ["DOCKER_CONFIG"] = str(home)
 
     @property
     def programs(self) -> set[str]:
@@ -191,7 +211,7 @@ def test_a_plan_of_an_estate(output: str, equipped: Command, estate: Repository)
     done, programs = reveals_nothing(equipped, estate, "plan", "--base=HEAD~1", f"--output={output}")
     assert done.code == 0, done.err
     assert "DB_PASSWORD" in done.out
-    assert programs >= {"git", "docker"}
+    assert programs >= {"git", "docker-compose"}
 
 
 @pytest.mark.engine
@@ -200,7 +220,7 @@ def test_a_deployment(deploying: Command, estate: Repository, engine: Engine) ->
     estate.commit(stack(REPOSITORY["environment"]))
     done, programs = reveals_nothing(deploying, estate, "reconcile")
     assert done.code == 0, done.err
-    assert programs >= {"git", "docker"}
+    assert programs >= {"git", "docker", "docker-compose"}
     # There it has to arrive.
     assert REPOSITORY["environment"] in engine.docker("inspect", "web-web-1")
     without(RUNNER, iter([("container", engine.docker("inspect", "web-web-1").encode())]))
