@@ -109,7 +109,9 @@ def test_a_pull_request_that_allows_scripts_is_told(fleet: Estate) -> None:
     head = fleet.configure("scripts: true")
     run = fleet.plan(event=EventKind.PULL_REQUEST, base=base, head=head)
     assert run.plan is not None
-    assert [(one.code, one.severity) for one in run.plan.findings] == [("scripts-allowed", Severity.DANGER)]
+    [found] = run.plan.findings
+    assert (found.code, found.severity) == ("credentials-steered", Severity.DANGER)
+    assert "`docker.scripts`" in found.message
 
 
 def test_what_a_hook_prints_is_no_command_to_the_ci_and_no_secret(scripted: Estate, real: Command) -> None:
