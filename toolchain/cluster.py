@@ -335,8 +335,11 @@ class Cluster:
                 f"--storage-addr=127.0.0.1:{self._ports['artifacts']}",
                 f"--storage-adv-addr=127.0.0.1:{self._ports['artifacts']}",
             ),
-            # By default half a minute passes before a dependency is looked at again.
-            "kustomize-controller": self._flux_controller("kustomize-controller", "--requeue-dependency=2s"),
+            # By default half a minute passes before a dependency is looked at again, and four objects that never
+            # become healthy, as many as there are workers, hold up everybody else for the rest of the tests.
+            "kustomize-controller": self._flux_controller(
+                "kustomize-controller", "--requeue-dependency=2s", "--concurrent=40"
+            ),
             "helm-controller": self._flux_controller("helm-controller"),
         }
 

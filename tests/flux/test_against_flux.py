@@ -49,8 +49,16 @@ def check_all(graph: Graph, checkout: Path, scratch: Path, starts: list[Start]) 
         for node in graph.entry(start).nodes.values()
         if node.closure is not None and not node.closure.remote
     ]
+    # While flux builds, the kustomization of that path is the one of that Kustomization.
+    by_path: dict[str, list[Kustomization]] = {}
+    for node in local:
+        by_path.setdefault(node.path, []).append(node)
+
+    def check_path(nodes: list[Kustomization]) -> int:
+        return len([check(graph, checkout, scratch, node) for node in nodes])
+
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return len(list(pool.map(lambda node: check(graph, checkout, scratch, node), local)))
+        return sum(pool.map(check_path, by_path.values()))
 
 
 def check(graph: Graph, checkout: Path, scratch: Path, node: Kustomization) -> Rendering:
