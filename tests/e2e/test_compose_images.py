@@ -35,6 +35,13 @@ def publish(engine: Engine, word: str) -> None:
         engine.docker("tag", before, TAG)
 
 
+@pytest.fixture(autouse=True)
+def _without_the_image_of_an_earlier_run(engine: Engine) -> None:
+    """The data of an engine outlive it."""
+    if engine.docker("images", "--quiet", TAG).strip():
+        engine.docker("rmi", "--force", TAG)
+
+
 def containers(engine: Engine) -> dict[str, tuple[str, str]]:
     """Id and image of each service's container."""
     lines = engine.docker("ps", "--no-trunc", "--format", '{{.Label "com.docker.compose.service"}} {{.ID}}')
