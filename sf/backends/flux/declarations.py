@@ -13,6 +13,7 @@ from sf.backends.flux.kustomization import (
     is_kustomization,
     kind_of,
 )
+from sf.changes.manifest import at
 from sf.changes.masking import holds_secrets
 from sf.models import Problem
 
@@ -56,7 +57,8 @@ class Declarations:
             oid = tree.oids[file]
             if oid not in self._known:
                 pairs = [
-                    (document.value, _declaration(document)) for document in _documents(tree.blobs[oid], file)
+                    (document.value, _declaration(document))
+                    for document in documents_in(tree.blobs[oid], file)
                 ]
                 self._known[oid] = tuple(declaration for _, declaration in pairs if declaration)
                 if any(declaration and holds_secrets(value) for value, declaration in pairs):
@@ -89,11 +91,11 @@ class Declarations:
             )
 
 
-def _documents(data: bytes, file: str) -> list[documents.Document]:
+def documents_in(data: bytes, file: str) -> list[documents.Document]:
+    """The documents of a file; none when it is not text, which a build that needs it says."""
     try:
         return documents.load_all(data, path=file)
     except Problem:
-        # Not text. A build that needs the file says so.
         return []
 
 
@@ -110,7 +112,7 @@ def _declaration(document: documents.Document) -> Declaration | None:
         root = _kustomization(made[0]) if made else None
     if root is None or not isinstance(root.spec.get("path"), str):
         return None
-    patches = _at(instance, "kustomize", "patches")
+    patches = at(instance, "kustomize", "patches")
     return Declaration(document.line, root, made, tuple(patches) if isinstance(patches, list) else ())
 
 
@@ -131,7 +133,7 @@ def _instance(value: dict[str, Any]) -> Any:
     if (group, kind) == (OPERATOR_GROUP, "FluxInstance"):
         return value.get("spec")
     if kind == "HelmRelease" and INSTANCE_CHART in str(_chart(value)):
-        return _at(value, "spec", "values", "instance")
+        return at(value, "spec", "values", "instance")
     return None
 
 
@@ -140,11 +142,11 @@ def _made_of(instance: Any, value: dict[str, Any]) -> tuple[dict[str, Any], dict
 
     They have the name of ``sync.name``, by default that of the namespace (FluxInstance API reference).
     """
-    sync = _at(instance, "sync")
+    sync = at(instance, "sync")
     if not isinstance(sync, dict):
         return None
     namespace = str(
-        value["metadata"].get("namespace") or _at(value, "spec", "targetNamespace") or "flux-system"
+        value["metadata"].get("namespace") or at(value, "spec", "targetNamespace") or "flux-system"
     )
     metadata = {"name": str(sync.get("name") or namespace), "namespace": namespace}
     kind = str(sync.get("kind") or "GitRepository")
@@ -170,12 +172,6 @@ def _made_of(instance: Any, value: dict[str, Any]) -> tuple[dict[str, Any], dict
 def _chart(value: dict[str, Any]) -> Any:
     """What names the chart of a HelmRelease."""
     return (
-        _at(value, "spec", "chart", "spec", "chart") or _at(value, "spec", "chartRef", "name"),
+        at(value, "spec", "chart", "spec", "chart") or at(value, "spec", "chartRef", "name"),
         value["metadata"].get("name"),
     )
-
-
-def _at(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

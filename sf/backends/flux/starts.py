@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sf import documents
 from sf.backends.flux.closure import Closures
-from sf.backends.flux.declarations import INSTANCE_CHART
+from sf.backends.flux.declarations import INSTANCE_CHART, documents_in
 from sf.backends.flux.graph import (
     API_VERSION,
     OPERATOR_API_VERSION,
@@ -27,7 +27,8 @@ from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization
 from sf.backends.flux.names import Names
 from sf.backends.flux.render import Build
 from sf.backends.flux.tree import MANIFEST_SUFFIXES, Blobs, Tree
-from sf.models import Finding, Location, Problem, Severity
+from sf.changes.manifest import at
+from sf.models import Finding, Location, Severity
 from sf.tools.git import TreeEntry
 
 if TYPE_CHECKING:
@@ -125,26 +126,17 @@ def _is_hidden(graph: Graph, candidate: Candidate) -> bool:
     source = candidate.root.source
     files = graph.mentions(graph.tree, SOURCE_API_VERSION) & graph.mentions(graph.tree, source.name)
     specs = [
-        _at(document.value, "spec")
+        at(document.value, "spec")
         for file in sorted(files)
         if file.endswith(MANIFEST_SUFFIXES) and graph.tree.oid(file) is not None
-        for document in _documents(graph, file)
-        if (_at(document.value, "kind"), _at(document.value, "metadata", "name"))
-        == (source.kind, source.name)
+        for document in documents_in(graph.tree.read(file), file)
+        if (at(document.value, "kind"), at(document.value, "metadata", "name")) == (source.kind, source.name)
     ]
     return bool(specs) and not any(
         graph.seen_by(sight_of(spec)).tree.is_folder(candidate.path)
         for spec in specs
         if isinstance(spec, dict)
     )
-
-
-def _documents(graph: Graph, file: str) -> Iterable[documents.Document]:
-    try:
-        return documents.load_all(graph.tree.read(file), path=file)
-    except Problem:
-        # Not text. A build that needs the file says so.
-        return ()
 
 
 def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate | None:
@@ -173,7 +165,7 @@ def _patched(
     Flux Operator patches them like all that it makes (FluxInstance API reference, ``kustomize.patches``).
     """
     kinds = (KIND, source["kind"])
-    chosen = [patch for patch in patches if _selects(_at(patch, "target", "kind"), kinds)]
+    chosen = [patch for patch in patches if _selects(at(patch, "target", "kind"), kinds)]
     if not chosen:
         return root, source
     contents = {
@@ -195,12 +187,6 @@ def _selects(pattern: Any, kinds: Iterable[str]) -> bool:
         return isinstance(pattern, str) and any(re.fullmatch(pattern, kind) for kind in kinds)
     except re.error:
         return False
-
-
-def _at(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _builds_itself(graph: Graph, candidate: Candidate) -> bool:
