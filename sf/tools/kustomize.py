@@ -105,6 +105,18 @@ class Kustomize:
             ) from error
         return f"{UNRELEASED} sha256:{content}"
 
+    @cached_property
+    def description(self) -> str:
+        """Which description of Kubernetes this program has: ``{title:Kubernetes,version:v1.21.2}``.
+
+        Empty when it does not say. Raises `Problem` when it cannot be asked.
+        """
+        command = [PROGRAM, "openapi", "info"]
+        try:
+            return self._launcher.run(command, timeout=_TIMEOUT, environ=self._environ).text.strip()
+        except ProgramFailed:
+            return ""
+
     def build(self, root: Path, folder: str, *, size: int = 0) -> str:
         """The objects that `folder` below `root` builds to, as YAML. `size`: the bytes of all files there.
 

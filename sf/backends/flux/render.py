@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sf import documents
+from sf.backends.flux import schema
 from sf.backends.flux.foreign import home, localised, needs, root, tells_origins, web_files
 from sf.backends.flux.kustomization import is_kustomization
 from sf.backends.flux.merging import mapping, merged_kustomization
@@ -204,6 +205,8 @@ class Renderer:
 
     def _built(self, build: Build, folder: Path) -> str:
         files = dict(_files(build))
+        if schema.is_enough(files.values()) and self._kustomize.description == schema.DESCRIPTION:
+            files[_in(home(build.closure), _own(build))] += _dumped(schema.declaration())
         folder.mkdir(parents=True, exist_ok=True)
         try:
             write_tree(folder, files)
@@ -261,11 +264,16 @@ def _files(build: Build) -> Iterator[tuple[str, bytes]]:
     tree, closure = build.tree, build.closure
     for part in (closure, *(folder.closure for folder in closure.foreign)):
         _require_whole(part)
-    own = tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
-    yield from _placed(closure, home(closure), {own: merged_kustomization(tree, build.path, build.spec)})
+    merged = merged_kustomization(tree, build.path, build.spec)
+    yield from _placed(closure, home(closure), {_own(build): merged})
     for folder in closure.foreign:
         yield from _placed(folder.closure, root(folder), {})
     yield from web_files(closure)
+
+
+def _own(build: Build) -> str:
+    """The kustomization file at the path of `build`, be it there or not."""
+    return build.tree.kustomization(build.path) or _in(build.path, KUSTOMIZATION_FILES[0])
 
 
 def _require_whole(closure: Closure) -> None:
