@@ -201,8 +201,15 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 def test_an_engine_behind_tls_is_looked_at_and_never_deployed_to(
-    fleet: Estate, hosts: Hosts, contexts: Mapping[str, str], tmp_path: Path
+    fleet: Estate,
+    hosts: Hosts,
+    contexts: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Neither is what the user named for this engine.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority.create(tmp_path / "another").certificate))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     authority = Authority.create(tmp_path / "authority")
     cert, key = authority.client("sf", "users")
     fleet.commit({"alpha/plain/compose.yaml": PLAIN})

@@ -110,20 +110,32 @@ class Closures:
     """The closures of one tree. Folders that several builds share are looked at once."""
 
     def __init__(
-        self, tree: Tree, names: Names, remotes: Remotes | None = None, *, is_contained: bool = False
+        self,
+        tree: Tree,
+        names: Names,
+        remotes: Remotes | None = None,
+        *,
+        is_contained: bool = False,
+        like: Closures | None = None,
     ) -> None:
         """`remotes` fetches what is named by address, if given. `is_contained`: files have to be below the folder
-        that names them, as kustomize wants it in what it cloned.
+        that names them, as kustomize wants it in what it cloned. `like`: those of another tree, with the same
+        `remotes`, most of whose files are probably the same.
         """
         self.tree = tree
         self._names = names
         self._remotes = remotes
         self._is_contained = is_contained
         self._steps: dict[str, _Step] = {}
+        #: By path and components.
+        self.known: dict[tuple[str, tuple[str, ...]], Closure] = {}
+        # Where a path is a file or a folder in one tree only, it may be missed or found in any closure.
+        self._like = like.known if like is not None and tree.has_paths_of(like.tree) else {}
 
     def explore(self, roots: Iterable[tuple[str, Iterable[str]]]) -> None:
         """Prepare `of` for many (path, components) at once, reading files level by level instead of one by one."""
-        frontier = {folder for path, components in roots for folder in self._starts(path, components)}
+        new = [root for root in roots if self._same(root[0], tuple(root[1])) is None]
+        frontier = {folder for path, components in new for folder in self._starts(path, components)}
         seen = set(frontier)
         while frontier:
             self._fetch(frontier)
@@ -132,6 +144,19 @@ class Closures:
 
     def of(self, path: str, components: Iterable[str] = ()) -> Closure:
         """The closure of the build of folder `path` with the components a Flux Kustomization adds to it."""
+        key = path, tuple(components)
+        if key not in self.known:
+            self.known[key] = self._same(*key) or self._collected(*key)
+        return self.known[key]
+
+    def _same(self, path: str, components: tuple[str, ...]) -> Closure | None:
+        """The closure from the other tree, when all that decides it is the same in this one."""
+        closure = self._like.get((path, components))
+        if closure is None or any(self.tree.oid(name) != oid for name, oid in closure.files.items()):
+            return None
+        return closure
+
+    def _collected(self, path: str, components: tuple[str, ...]) -> Closure:
         total = _Step()
         seen: set[str] = set()
         waiting = list(self._starts(path, components))

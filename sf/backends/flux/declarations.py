@@ -48,6 +48,8 @@ class Declarations:
         self._known: dict[str, tuple[Declaration, ...]] = {}
         # Files with a secret in a declaration, which nothing outlives.
         self._secret: set[str] = set()
+        #: How many files were read in this run, beside what an earlier one knew.
+        self.learned = 0
 
     def of(self, tree: Tree, files: Iterable[str]) -> Iterator[tuple[str, Declaration]]:
         """Each of `files` with each declaration in it, in order."""
@@ -56,6 +58,7 @@ class Declarations:
         for file in listed:
             oid = tree.oids[file]
             if oid not in self._known:
+                self.learned += 1
                 pairs = [
                     (document.value, _declaration(document))
                     for document in documents_in(tree.blobs[oid], file)

@@ -10,13 +10,13 @@ import os
 import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from sf.backends.flux.closure import Closures
 from sf.backends.flux.declarations import Declarations
 from sf.backends.flux.foreign import needs
-from sf.backends.flux.ignore import IGNORE_FILE, Ignored, ignore_files
+from sf.backends.flux.ignore import IGNORE_FILE, ignore_files, rules
 from sf.backends.flux.kustomization import (
     GROUP,
     OPERATOR_GROUP,
@@ -31,7 +31,7 @@ from sf.backends.flux.variables import variable_sources, variables_from
 from sf.models import Finding, Problem, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sf.backends.flux.closure import Closure
     from sf.backends.flux.fetch import Remotes
@@ -112,31 +112,38 @@ class Graph:
         *,
         declarations: Declarations | None = None,
         remotes: Remotes | None = None,
+        like: Graph | None = None,
     ) -> None:
-        """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL."""
+        """`mentions(tree, text)` gives the files that contain `text`; `is_this_repository` judges a source URL.
+        `like` is the graph of another commit, for what is the same in both.
+        """
         self.declarations = declarations or Declarations()
         self._remotes = remotes
+        self._like = like
         self.whole_tree = tree
         self._names = names
         self.ignore_files = ignore_files(tree)
-        self._seen: dict[Sight, Closures] = {}
+        #: What was looked at so far of what sources have in their artifacts.
+        #: What was looked at of what sources have in their artifacts.
+        self.seen: dict[Sight, Closures] = {}
         self.closures = self.seen_by(Sight())
         self.tree = self.closures.tree
         self.renderer = renderer
         self.mentions = mentions
-        self.is_this_repository = is_this_repository
+        self.is_this_repository = cache(is_this_repository)
 
     def seen_by(self, sight: Sight) -> Closures:
         """The closures of the files that a source with this `sight` has in its artifact."""
-        if sight not in self._seen:
+        if sight not in self.seen:
             tree, files = self.whole_tree, self.ignore_files
             if sight.sparse:
                 tree = tree.without(lambda path: not path.startswith(sight.sparse), lambda _: True)
                 files = ignore_files(tree)
-            ignored = Ignored(files.contents, sight.ignore)
+            ignored = rules(frozenset(files.contents.items()), sight.ignore)
             seen = tree.without(ignored, ignored.folder)
-            self._seen[sight] = Closures(seen, self._names, self._remotes)
-        return self._seen[sight]
+            like = self._like.seen.get(sight) if self._like else None
+            self.seen[sight] = Closures(seen, self._names, self._remotes, like=like)
+        return self.seen[sight]
 
     def entry(self, start: Start) -> Entry:
         """Walk the whole cluster from `start`.
@@ -206,6 +213,7 @@ class _Walk:
         self._itself = ""
         self._objects: dict[ObjectKey, Mapping[str, Any]] = {key_of(item): item for item in start.made}
         self._concealed: dict[ObjectKey, Callable[[], Rendering]] = {}
+        self._sights: dict[SourceRef, tuple[Mapping[str, Any], Sight]] = {}
         self._rendered: set[str] = set()
         self._assumed: set[ObjectKey] = set()
         self._undefined_sources: dict[str, set[str]] = {}
@@ -274,11 +282,11 @@ class _Walk:
         )
         outline = self._graph.renderer.outline(plain)
         found = _kustomizations(outline, None)
-        itself = next((node for node in found if spec_path(node) == self._start.path), None)
+        itself = next((node for node in found if node.spec_path == self._start.path), None)
         if itself is None:
             self._remember(outline, lambda: self._graph.renderer.render(plain))
             self._report(outline, self._start.path)
-            return self._new(found)
+            return self._new(_kustomizations(outline, None))
         self._own_sources.add(itself.source)
         self._itself = itself.id
         return [self._in_its_own_words(itself)]
@@ -337,9 +345,7 @@ class _Walk:
         for sight, members in alike.items():
             closures = self._graph.seen_by(sight)
             closures.explore(
-                (path, node.components)
-                for node in members
-                if closures.tree.is_folder(path := spec_path(node))
+                (path, node.components) for node in members if closures.tree.is_folder(path := node.spec_path)
             )
         return list(new.values())
 
@@ -350,7 +356,7 @@ class _Walk:
         """`node` with its path and closure, or with the reason why it has none."""
         if self._is_external(node):
             return replace(node, external=True)
-        path = spec_path(node)
+        path = node.spec_path
         if _leads_out(node):
             self._find(
                 "escaping-path",
@@ -395,7 +401,13 @@ class _Walk:
         return self._graph.seen_by(next(told, Sight()))
 
     def _sight(self, source: SourceRef) -> Sight:
-        return sight_of(self._source_spec(source))
+        spec = self._source_spec(source)
+        known, sight = self._sights.get(source, (None, Sight()))
+        # The object may have come to light since, and nearly all Kustomizations have the same source.
+        if spec is not known:
+            sight = sight_of(spec)
+            self._sights[source] = spec, sight
+        return sight
 
     def _is_included(self, source: SourceRef, path: str) -> bool:
         """Whether `path` is where `source` puts the content of another one (GitRepository ``spec.include``)."""
@@ -598,15 +610,6 @@ class _Walk:
             self._entry.findings.append(finding)
 
 
-def spec_path(node: Kustomization) -> str:
-    """``spec.path`` as a folder of the source (empty: its root).
-
-    As for Flux (`securejoin`), a path that leads out of the source ends at its root.
-    """
-    path = str(node.spec.get("path") or "")
-    return posixpath.normpath(f"/{path.lstrip('/')}").lstrip("/")
-
-
 def _included(spec: Mapping[str, Any]) -> list[str]:
     """The folders at which a GitRepository with this `spec` has the content of others (GetToPath of its API)."""
     listed = spec.get("include")
@@ -625,9 +628,9 @@ def _leads_out(node: Kustomization) -> bool:
     return posixpath.normpath(path).split("/")[0] == ".."
 
 
-def _kustomizations(outline: Outline, parent: str | None) -> list[Kustomization]:
+def _kustomizations(outline: Outline, parent: str | None) -> Iterator[Kustomization]:
     """The Kustomizations among the objects of `outline`."""
-    return [_node(document, parent) for document in outline.objects if is_kustomization(document)]
+    return (_node(document, parent) for document in outline.objects if is_kustomization(document))
 
 
 def _node(document: dict[str, Any], parent: str | None) -> Kustomization:

@@ -14,6 +14,7 @@ apart here.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sf.backends.flux.tree import Escape
@@ -43,7 +44,7 @@ _GIT: Final = ".git"
 
 
 class Ignored:
-    """Whether a path is left out of the artifact. Each folder is decided once, so ask about many paths."""
+    """Whether a path is left out of the artifact. Each path is decided once, so ask about many."""
 
     def __init__(self, ignore_files: Mapping[str, str], spec_ignore: str | None = None) -> None:
         """`ignore_files`: the contents of every ``.sourceignore`` by its folder, ``""`` being the root.
@@ -63,13 +64,18 @@ class Ignored:
         self._own: dict[str, list[_Pattern]] = {}
         for rank, (folder, line) in enumerate(ranked):
             self._own.setdefault(folder, []).append(_parse(line, rank))
+        self._files: dict[str, bool] = {}
         outside = _Folder(_NONE, _Names(()), ())
         self._folders = {"": outside.with_own(self._own[""])}
 
     def __call__(self, path: str) -> bool:
         """Whether the file at `path` is left out."""
-        parent, _, name = path.rpartition("/")
-        return self._excluded(self._folder(parent).rank_of(name, is_folder=False))
+        excluded = self._files.get(path)
+        if excluded is None:
+            parent, _, name = path.rpartition("/")
+            excluded = self._excluded(self._folder(parent).rank_of(name, is_folder=False))
+            self._files[path] = excluded
+        return excluded
 
     def folder(self, path: str) -> bool:
         """Whether the folder itself is left out. What is in it may be kept nevertheless."""
@@ -89,6 +95,12 @@ class Ignored:
                 self._folders[here] = inner.with_own(self._own[here]) if here in self._own else inner
             known = self._folders[here]
         return known
+
+
+@lru_cache(maxsize=8)
+def rules(ignore_files: frozenset[tuple[str, str]], spec_ignore: str) -> Ignored:
+    """The `Ignored` of these rules. Most commits have those of the commit before, and mostly its paths."""
+    return Ignored(dict(ignore_files), spec_ignore)
 
 
 class IgnoreFiles(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -63,6 +64,15 @@ class Kustomization:
     @property
     def id(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @cached_property
+    def spec_path(self) -> str:
+        """``spec.path`` as a folder of the source (empty: its root).
+
+        As for Flux (`securejoin`), a path that leads out of the source ends at its root.
+        """
+        path = str(self.spec.get("path") or "")
+        return posixpath.normpath(f"/{path.lstrip('/')}").lstrip("/")
 
     @cached_property
     def source(self) -> SourceRef:

@@ -48,11 +48,13 @@ class Memory:
 
     def keep(self) -> None:
         """Keep what is known of each tree, and of no file that is in none of them."""
+        learned = self.names.learned + self.declarations.learned + self.mentions.learned
         for tree, listing in self._listings.items():
-            content = zlib.compress(self._document(tree, listing), 1)
-            if content != self._kept.get(tree):
-                self._cache.put(_entry(tree), content)
-                self._kept[tree] = content
+            if learned or tree not in self._kept:
+                content = zlib.compress(self._document(tree, listing), 1)
+                if content != self._kept.get(tree):
+                    self._cache.put(_entry(tree), content)
+                    self._kept[tree] = content
 
     def _document(self, tree: str, listing: Mapping[str, str]) -> bytes:
         oids = set(listing.values())

@@ -25,6 +25,8 @@ class Mentions:
         self._blobs = blobs
         self._listings: dict[str, Mapping[str, str]] = {}
         self._found: dict[str, dict[str, frozenset[str]]] = {}
+        #: How often was searched in this run, beside what an earlier one found.
+        self.learned = 0
 
     def add(self, tree: str, listing: Mapping[str, str]) -> None:
         """Make the tree with the id `tree` known: every path in it with its object id."""
@@ -34,6 +36,7 @@ class Mentions:
         """The paths of the files in `tree` that contain `text`, as `git grep -F` finds them."""
         found = self._found.setdefault(tree, {})
         if text not in found:
+            self.learned += 1
             like = next((other for other, texts in self._found.items() if text in texts), None)
             by_difference = None if like is None else self._by_difference(like, tree, text)
             found[text] = self._git.files_with(tree, text) if by_difference is None else by_difference

@@ -76,18 +76,22 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[str, Contents | None] = {}
         self._configurations: dict[str, tuple[Name, ...] | None] = {}
+        #: How many files were read in this run, beside what an earlier one knew.
+        self.learned = 0
 
     def of(self, tree: Tree, path: str) -> Contents | None:
         """What the kustomization file at `path` names; None when it cannot be read."""
         oid = tree.oids[path]
         if oid not in self._known:
             self._known[oid] = _contents(tree.blobs[oid])
+            self.learned += 1
         return self._known[oid]
 
     def of_configuration(self, tree: Tree, path: str) -> tuple[Name, ...] | None:
         """What the configuration of a generator or transformer at `path` names; None when it cannot be read."""
         oid = tree.oids[path]
         if oid not in self._configurations:
+            self.learned += 1
             try:
                 self._configurations[oid] = tuple(configuration_names(tree.blobs[oid]))
             except Problem:

@@ -54,12 +54,13 @@ class Repository:
         self._source_root = config.gitops.source_root
         self._path = config.gitops.path
         self._identity = context.ci.repository
+        self._last: Graph | None = None
 
     def graph(self, tree: str) -> Graph:
         """The graph of the tree with the object id `tree`."""
         whole = Tree(self.git.ls_tree(tree), self.blobs)
         self._memory.recall(tree, whole.oids)
-        return Graph(
+        self._last = Graph(
             whole.below(self._source_root),
             self.renderer,
             self._memory.names,
@@ -67,7 +68,9 @@ class Repository:
             is_this_repository=self._is_this,
             declarations=self._memory.declarations,
             remotes=self.remotes,
+            like=self._last,
         )
+        return self._last
 
     def close(self) -> None:
         """Keep for later runs what was found out, and the cache within its bounds."""

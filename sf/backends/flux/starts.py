@@ -21,7 +21,6 @@ from sf.backends.flux.graph import (
     SOURCE_API_VERSION,
     Start,
     sight_of,
-    spec_path,
 )
 from sf.backends.flux.kustomization import KIND, Kustomization, is_kustomization, kind_of
 from sf.backends.flux.names import Names
@@ -145,7 +144,7 @@ def _candidate(graph: Graph, file: str, declaration: Declaration) -> Candidate |
         document, source = _patched(graph, *declaration.made, declaration.patches)
         metadata, spec = document["metadata"], document["spec"]
         root = Kustomization(namespace=str(metadata["namespace"]), name=str(metadata["name"]), spec=spec)
-    path = spec_path(root)
+    path = root.spec_path
     if not graph.tree.is_folder(path):
         return None
     return Candidate(

@@ -129,6 +129,10 @@ class Tree:
         """The object id of the file at `path`, or None when there is no file."""
         return self._oids.get(path)
 
+    def has_paths_of(self, other: Tree) -> bool:
+        """Whether there are files and folders at the same paths as in `other`, whatever the files hold."""
+        return self._oids.keys() == other._oids.keys() and self._folders == other._folders
+
     def is_folder(self, path: str) -> bool:
         return path in self._folders
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sf.backends.flux.closure import Closures
 from sf.backends.flux.names import Names
@@ -306,3 +308,55 @@ def test_explored_together_or_alone_closures_are_equal() -> None:
     alone = Closures(tree, Names())
     assert together.of("a") == alone.of("a")
     assert together.of("d", ["../c"]) == alone.of("d", ["../c"])
+
+
+FOLDERS = ("a", "b", "c")
+FILES = tuple(f"{folder}/{name}" for folder in FOLDERS for name in ("x.yaml", "y.yaml"))
+
+
+@st.composite
+def commits(draw: st.DrawFn) -> dict[str, str]:
+    """A tree of three folders, each of which may have a kustomization that names anything in any of them."""
+    listed = st.sampled_from([*(f"../{place}" for place in (*FOLDERS, *FILES)), "gone.yaml", "z"])
+    fields = st.sampled_from(["resources", "components", "generators"])
+    files = {}
+    for folder in FOLDERS:
+        if draw(st.booleans()):
+            names = ", ".join(draw(st.lists(listed, max_size=3)))
+            files[f"{folder}/{K}"] = f"{draw(fields)}: [{names}]"
+    for name in FILES:
+        if content := draw(st.sampled_from(["", "one", "kind: X\nfiles: [../a/x.yaml]"])):
+            files[name] = content
+    return files
+
+
+@given(commits(), st.lists(st.tuples(st.sampled_from(FILES), st.sampled_from(["one", "two"])), max_size=2))
+def test_what_another_commit_shares_is_what_would_be_found_anew(
+    before: dict[str, str], edits: list[tuple[str, str]]
+) -> None:
+    after = before | dict(edits)
+    old, new = tree_of(before), tree_of(after)
+    known = Closures(old, Names())
+    roots = [(folder, components) for folder in FOLDERS for components in ((), ("../b",))]
+    roots = [(folder, components) for folder, components in roots if old.is_folder(folder)]
+    known.explore(roots)
+    for root in roots:
+        known.of(*root)
+    shared, anew = Closures(new, Names(), like=known), Closures(new, Names())
+    shared.explore(roots)
+    for root in roots:
+        assert shared.of(*root) == anew.of(*root)
+        assert shared.of(*root).hash == anew.of(*root).hash
+
+
+def test_a_closure_is_shared_until_something_in_it_or_around_it_changes() -> None:
+    files = {f"app/{K}": kustomization(["one.yaml"]), "app/one.yaml": "one", "other/two.yaml": "two"}
+    known = Closures(tree_of(files), Names())
+    first = known.of("app")
+
+    def of(changed: Mapping[str, str]) -> Closure:
+        return Closures(tree_of({**files, **changed}), Names(), like=known).of("app")
+
+    assert of({"other/two.yaml": "three"}) is first
+    assert of({"app/one.yaml": "two"}).files["app/one.yaml"] != first.files["app/one.yaml"]
+    assert of({"app/Kustomization": ""}).files.keys() - first.files.keys() == {"app/Kustomization"}
