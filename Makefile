@@ -75,7 +75,7 @@ bench: toolchain ## what sf costs, as ratios that have to hold
 bench-execute: toolchain ## how long it takes until a change is live, as ratios that have to hold
 	PATH="$$($(TOOLCHAIN) path):$$PATH" PYTHONPATH=. $(BIN)/python bench/execute.py
 
-bench-flux: toolchain ## what a plan of a Flux repository costs, against others and as it grows; half an hour
+bench-flux: toolchain ## what a plan of a Flux repository costs, against others and as it grows; ten minutes
 	PATH="$$($(TOOLCHAIN) path):$$PATH" $(BIN)/python bench/flux.py
 
 bench-compose: toolchain ## what an estate of compose stacks costs, as ratios that have to hold

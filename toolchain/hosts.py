@@ -11,6 +11,8 @@ of the machine are the host's too, but for /opt, /run and the home, which are it
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import stat
@@ -21,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from toolchain import cache, programs, sshd
+from toolchain import cache, packages, pins, programs, sshd
 from toolchain.engine import Engine
 from toolchain.errors import ToolchainError
 from toolchain.ports import Ports
@@ -185,6 +187,37 @@ class Host:
         if self._server is not None:
             self.stop()
             self.start()
+
+    @contextlib.contextmanager
+    def on_busybox(self) -> Iterator[None]:
+        """Meanwhile whoever logs in has busybox and docker, and no other program.
+
+        But for flock, which Debian's busybox was built without.
+        """
+        busybox = packages.programs(packages.ensure(pins.load().packages)) / "busybox"
+        folder = self.engine.folder / "applets"
+        if not folder.exists():
+            folder.mkdir()
+            for name in programs.run([busybox, "--list"]).split():
+                (folder / name).symlink_to(busybox)
+            for name in ("docker", "flock"):
+                found = shutil.which(name, path=self.engine.environment["PATH"])
+                (folder / name).symlink_to(found or "missing")
+        usual = {
+            place: place.read_text() for place in (self.engine.folder / "passwd", self._folder / "config")
+        }
+        for place, text in usual.items():
+            shell = re.sub(r"(?m)^(root:.*:)/bin/sh$", rf"\g<1>{folder}/sh", text)
+            place.write_text(re.sub(r"(?m)^SetEnv PATH=.*", f"SetEnv PATH={folder}", shell))
+        with self.stopped():
+            pass
+        try:
+            yield
+        finally:
+            for place, text in usual.items():
+                place.write_text(text)
+            with self.stopped():
+                pass
 
     @contextlib.contextmanager
     def disk_full(self) -> Iterator[None]:

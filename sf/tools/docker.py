@@ -31,6 +31,8 @@ _TIMEOUT: Final = 30
 _ANY_VERSION: Final = "1.44"
 # The engine mounts files of its own data directory into every container, whose paths hold the container's id.
 _OWN_FILES: Final = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\s")
+# As the engine puts the time since the start (docker/go-units, HumanDuration).
+_LASTING: Final = re.compile(r"Up (?!Less than a second|1 second)")
 _HEALTH: Final = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
 
 
@@ -39,7 +41,8 @@ class Container:
     """One container of a compose project, as the engine lists it.
 
     ``state`` is the engine's word (running, exited, restarting, paused, created, dead); ``health`` is empty where
-    nothing checks it. ``image`` is the image's id.
+    nothing checks it. ``image`` is the image's id. ``lasting``: it has run for two seconds and more, by the clock
+    of its engine.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Container:
     image: str
     config_hash: str
     labels: Mapping[str, str]
+    lasting: bool = False
 
     @property
     def folder(self) -> str:
@@ -298,7 +302,8 @@ def is_shared(folder: Path, mounts: list[dict[str, Any]]) -> bool:
 
 def _container(listed: dict[str, Any]) -> Container:
     labels = {str(name): str(value) for name, value in (listed.get("Labels") or {}).items()}
-    health = _HEALTH.search(str(listed.get("Status", "")))
+    status = str(listed.get("Status", ""))
+    health = _HEALTH.search(status)
     return Container(
         id=str(listed.get("Id", "")),
         name=next(iter(listed.get("Names") or [""])).removeprefix("/"),
@@ -309,6 +314,7 @@ def _container(listed: dict[str, Any]) -> Container:
         image=str(listed.get("ImageID", "")),
         config_hash=labels.get(_HASH_LABEL, ""),
         labels=MappingProxyType(labels),
+        lasting=_LASTING.match(status) is not None,
     )
 
 

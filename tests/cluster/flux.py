@@ -7,7 +7,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
 
@@ -56,6 +56,7 @@ def deployment(name: str) -> str:
 class Fleet:
     """One repository, its namespace and whoever runs sf there."""
 
+    kind: ClassVar = "GitRepository"
     cluster: Cluster
     folder: Path
     name: str = field(default_factory=lambda: f"fleet-{os.getpid()}-{next(_NUMBERS)}")
@@ -83,7 +84,7 @@ class Fleet:
 
     def grant(self, user: str) -> None:
         """Let `user` see and reconcile what is in the namespace."""
-        rights = needed([self.name], [SourceRef("GitRepository", self.name, "fleet")], act=True)
+        rights = needed([self.name], [SourceRef(self.kind, self.name, "fleet")], act=True)
         manifests = roles(rights, User(name=f"ci:{user}", groups=()))
         self.cluster.kubectl("apply", "--filename=-", stdin=manifests.encode())
 
@@ -106,7 +107,7 @@ class Fleet:
             "path": f"./apps/{name}",
             "prune": True,
             "targetNamespace": self.name,
-            "sourceRef": {"kind": "GitRepository", "name": "fleet"},
+            "sourceRef": {"kind": self.kind, "name": "fleet"},
             "dependsOn": [{"name": other} for other in depends_on],
             **spec,
         }
@@ -156,7 +157,7 @@ class Fleet:
         deadline = time.monotonic() + _READY_SECONDS
         while not done():
             assert time.monotonic() < deadline, self.cluster.kubectl(
-                "get", "kustomizations,gitrepositories", f"--namespace={self.name}"
+                "get", f"kustomizations,{self.kind}", f"--namespace={self.name}"
             )
             time.sleep(0.1)
 
@@ -171,7 +172,10 @@ class Fleet:
         found = self.get("kustomization", name) or {}
         status = found.get("status", {})
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
-        return ready and str(status.get("lastAppliedRevision")).endswith(commit)
+        return ready and any(
+            str(status.get(name)).endswith(commit)
+            for name in ("lastAppliedRevision", "lastAppliedOriginRevision")
+        )
 
     def suspend(self, kind: str, name: str) -> None:
         """As `flux suspend`: what is set under kubectl's own name, the parent takes back with its next apply."""

@@ -150,3 +150,35 @@ def test_a_user_who_may_not_use_the_engine_is_told(fleet: Estate, hosts: Hosts) 
     finally:
         alpha.run("chmod 660 /run/docker.sock")
     assert "the Docker Engine of alpha does not answer" in run.ended("alpha/one").message
+
+
+def test_a_host_with_nothing_but_busybox_is_enough(fleet: Estate, hosts: Hosts) -> None:
+    mounted = {
+        "alpha/one/compose.yaml": STACK["alpha/one/compose.yaml"].replace(
+            "}\n", ", volumes: ['./page.html:/page.html:ro']}\n"
+        ),
+        "alpha/one/page.html": "first\n",
+        "alpha/one/pre.sh": "#!/bin/sh\nls --version 2>&1 | head -n 1\n",
+    }
+    with hosts["alpha"].on_busybox():
+        fleet.repository.write({f"docker-compose/{path}": text for path, text in mounted.items()})
+        (fleet.repository.root / "docker-compose/alpha/one/pre.sh").chmod(0o755)
+        fleet.commit(mounted)
+        run = fleet.reconcile()
+        assert run.error is None, [*(run.plan.findings if run.plan else ()), run.error]
+        first = hosts["alpha"].engine.docker("ps", "--quiet", "--no-trunc")
+        assert "unrecognized option" in run.ended("alpha/one").stderr
+        assert fleet.reconcile().ended("alpha/one").outcome is Outcome.UNCHANGED
+
+        fleet.commit({"alpha/one/page.html": "second\n"})
+        assert fleet.reconcile().ended("alpha/one").outcome is Outcome.DONE
+        second = hosts["alpha"].engine.docker("ps", "--quiet", "--no-trunc")
+        assert first != second
+        assert hosts["alpha"].engine.docker("exec", second.strip(), "cat", "/page.html") == "second\n"
+
+        broken = mounted["alpha/one/compose.yaml"].replace("[sleep, '1000']", "['false']")
+        fleet.commit({"alpha/one/compose.yaml": broken})
+        run = fleet.reconcile()
+        assert "failed, rolled back to" in run.ended("alpha/one").message
+        again = hosts["alpha"].engine.docker("ps", "--quiet", "--no-trunc").strip()
+        assert hosts["alpha"].engine.docker("exec", again, "cat", "/page.html") == "second\n"

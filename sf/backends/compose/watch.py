@@ -95,7 +95,7 @@ class Watch:
             return health
         if self._machine.engine.history(container.id).restarts:
             return Health(Condition.BROKEN, _UNCHECKED, "it ended and was started again by the engine")
-        if steady:
+        if steady or container.lasting:
             return Health(Condition.FINE, _UNCHECKED)
         return Health(Condition.STARTING, _UNCHECKED, "it has only just started")
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sf.models import Problem
 from sf.tools.docker import Engine, engine_socket, is_shared, own_container
+
+if TYPE_CHECKING:
+    from toolchain import engine as real
 
 STACKS = Path("/opt/stagefreight/stacks")
 
@@ -72,3 +76,23 @@ def test_a_silent_engine_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="does not answer: No such file") as caught:
         Engine(tmp_path / "nobody.sock").containers()
     assert str(tmp_path) not in caught.value.message
+
+
+@pytest.mark.engine
+def test_the_engine_tells_what_has_been_running_for_a_moment(engine: real.Engine) -> None:
+    label = "--label=com.docker.compose.project=shop"
+    for name, command in (("lasts", "sleep 100"), ("ends", "true"), ("restarts", "true")):
+        again = "--restart=always" if name == "restarts" else "--restart=no"
+        engine.docker(
+            "run", "--detach", f"--name={name}", label, again, "--init", "busybox:1.36", *command.split()
+        )
+    engine.docker("create", "--name=created", label, "busybox:1.36", "sleep", "100")
+    asked = Engine(Path(engine.socket.removeprefix("unix://")))
+    seen: dict[str, set[bool]] = {}
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        for container in asked.containers()["shop"]:
+            seen.setdefault(container.name, set()).add(container.lasting)
+        time.sleep(0.2)
+    assert True in seen.pop("lasts")
+    assert seen == {name: {False} for name in ("ends", "restarts", "created")}
