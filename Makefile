@@ -8,8 +8,9 @@ OLDEST := 3.11
 VENV := .venv
 VENV_OLDEST := .venv-$(OLDEST)
 BIN := $(VENV)/bin
-# What needs no engine, no cluster, no browser and no built program.
-QUICK := not tools and not engine and not cluster and not browser and not slow and not extra
+# What needs no engine, no cluster, no browser and no built program; and of that, what takes no time either.
+ALONE := not tools and not engine and not cluster and not browser and not extra
+QUICK := $(ALONE) and not slow
 TOOLCHAIN := $(BIN)/python -m toolchain
 IMAGE ?= sf:dev
 VERSION ?= unreleased
@@ -36,7 +37,7 @@ demo: setup ## plan the example change of both modes and execute the compose one
 	$(TOOLCHAIN) run --any-engine --image busybox:1.36 -- ./examples/demo.sh
 
 test: lint toolchain $(VENV_OLDEST)/.done ## everything, against real engines
-	$(VENV_OLDEST)/bin/python -m pytest -q $(PARALLEL) -m '$(QUICK)'
+	$(VENV_OLDEST)/bin/python -m pytest -q $(PARALLEL) -m '$(ALONE)'
 	$(BIN)/python -m pytest -q $(PARALLEL) -m 'not extra'
 
 test-extra: toolchain-extra ## against a real Gitea, which takes nine minutes to build

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.cli.command import Command
 
+pytestmark = pytest.mark.slow
+
 LEAST: Final = (
     "write at least `{lifecycle: {mode: gitops}, gitops: {}}` or `{lifecycle: {mode: docker}, docker: {}}`"
 )

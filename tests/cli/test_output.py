@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.cli.command import Command
     from tests.repositories import Repository
 
+pytestmark = pytest.mark.slow
+
 FILES = [".gitignore", "plan.json", "result.json", "summary.md"]
 
 

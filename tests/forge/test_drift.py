@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sf.models import Record
     from tests.forge.fake import Fake
 
+pytestmark = pytest.mark.slow
+
 SCHEDULED: dict[str, Any] = {"event": EventKind.SCHEDULE, "change_number": None}
 
 

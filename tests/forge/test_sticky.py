@@ -17,6 +17,8 @@ from tests.forge.runs import BOT, COMMIT, MERGED, TOKEN, VARIABLES, forge_of, re
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def github() -> Iterator[Fake]:

@@ -169,6 +169,7 @@ FAULTS: Final = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_program_with_a_fault_fails_where_it_is_needed(
     fault: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

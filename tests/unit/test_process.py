@@ -583,6 +583,7 @@ def test_an_environment_that_no_program_can_get() -> None:
         run("true", environ={**ENVIRON, "A": "b\0c"})
 
 
+@pytest.mark.slow
 def test_a_program_that_ignores_int_and_term_is_killed_in_time() -> None:
     lines: list[str] = []
     started = time.monotonic()

@@ -234,6 +234,7 @@ def test_every_failure_and_danger_is_in_the_page(state: str) -> None:
         assert str(text(result.command)) in page
 
 
+@pytest.mark.slow
 def test_no_flood_of_text_makes_the_page_larger_than_its_limit() -> None:
     flood = '"' * 5_000
     findings = tuple(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sf.backends.compose.release import Present
     from tests.unit.backends.compose.conftest import MakeTree
 
+pytestmark = pytest.mark.slow
+
 FIRST = {"compose.yaml": (b"one", 0o644), "conf/a.conf": (b"a", 0o644), "conf/run.sh": (b"#!", 0o755)}
 TOKEN = "0123456789abcdef"
 SHELLS = [
