@@ -11,11 +11,14 @@ import pytest
 
 from sf import documents
 from sf.backends.flux import schema
+from sf.backends.flux.closure import Closures
+from sf.backends.flux.names import Names
+from sf.backends.flux.render import Build
 from sf.models import Problem
 from sf.process import Launcher
 from sf.redact import Redactor
 from sf.tools.kustomize import Kustomize
-from tests.fleets import programs
+from tests.fleets import Fleet, programs, tree_of
 from tests.flux.oracle import write
 from toolchain import packages, pins, tiers
 
@@ -175,20 +178,64 @@ def test_the_comparison_notices_what_a_schema_lacks(
     assert other != whole
 
 
-PATCH, PLAIN = b"patches: [{path: p.yaml}]", b"resources: [a.yaml]"
+K = "app/kustomization.yaml"
+PATCHED = {K: b"resources: [../base]\npatches: [{path: p.yaml}]\n"}
+BASE = "base/kustomization.yaml"
 
 
 @pytest.mark.parametrize(
     ("files", "is_used"),
     [
-        ([PLAIN], False),
-        ([PLAIN, PATCH], True),
-        ([PATCH, b"openapi: {path: own.json}"], False),
-        ([PATCH, b'replicas: 1 # {"$ref": "#/definitions/io.k8s.api.core.v1.PodSpec"}'], False),
-        ([PATCH, b"openAPIV3Schema: {type: object}"], True),
+        ({K: b"resources: [a.yaml]"}, False),
+        (PATCHED, True),
+        ({**PATCHED, BASE: b"openapi: {path: own.json}"}, False),
+        ({**PATCHED, "base/Kustomization": b"OpenApi: {version: v1.21.2}"}, False),
+        ({**PATCHED, BASE: rb'"\x6fpenapi": {path: own.json}'}, False),
+        ({**PATCHED, BASE: b"!!binary b3BlbmFwaQ==: {path: own.json}"}, False),
+        ({**PATCHED, BASE: b"!<tag:yaml.org,2002:binary> b3BlbmFwaQ==: {path: own.json}"}, False),
+        ({**PATCHED, "a.yaml": b'replicas: 1 # {"$ref": "#/definitions/io.k8s.api.core.v1.PodSpec"}'}, False),
+        ({**PATCHED, "a.yaml": rb'replicas: 1 # {"\u0024ref": "#/definitions/x"}'}, False),
+        ({**PATCHED, "a.yaml": b'# {"$openapi": "x"}'}, False),
+        ({**PATCHED, "crd.yaml": b"openAPIV3Schema: {type: object}\nx: {$ref: '#/definitions/x'}"}, True),
+        ({**PATCHED, "board.json": rb'{"a": "\u003cb\u003e", "$ref": "x"}'}, True),
     ],
 )
-def test_it_is_used_for_patches_unless_something_has_a_schema_of_its_own(
-    files: list[bytes], is_used: bool
+def test_it_is_used_for_patches_unless_something_may_have_a_schema_of_its_own(
+    files: dict[str, bytes], is_used: bool
 ) -> None:
     assert schema.is_enough(files) is is_used
+
+
+OTHER = {
+    "definitions": {
+        "Deployment": {
+            "properties": {"spec": {"properties": {"template": {"$ref": "#/definitions/none"}}}},
+            KINDS: [{"group": "apps", "version": "v1", "kind": "Deployment"}],
+        }
+    }
+}
+
+
+@pytest.mark.parametrize("name", ["openapi", "OpenAPI", r'"\x6fpenapi"', "!!binary b3BlbmFwaQ=="])
+def test_a_schema_that_a_base_brings_is_the_one_that_counts(name: str, tmp_path: Path) -> None:
+    containers = "spec: {template: {spec: {containers: [{name: %s, image: one}]}}}\n"
+    head = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n"
+    files = {
+        K: PATCHED[K].decode(),
+        "app/p.yaml": head + containers % "second",
+        BASE: f"resources: [web.yaml]\n{name}: {{path: own.json}}\n",
+        "base/web.yaml": head + containers % "first",
+        "base/own.json": json.dumps(OTHER),
+    }
+    fleet = Fleet(tmp_path / "builds")
+    tree = tree_of(files)
+    rendering = fleet.renderer.render(
+        Build(tree=tree, path="app", spec={}, closure=Closures(tree, Names()).of("app"))
+    )
+    write(tmp_path, files)
+    _, released = both_programs()
+    plain = Kustomize(Launcher(Redactor()), {"PATH": released}).build(tmp_path, "app")
+    [built_by_us], [by_kustomize] = rendering.objects, documents.load_all(plain.encode(), path="")
+    assert built_by_us == by_kustomize.value
+    # Nothing is merged by name in that schema.
+    assert [one["name"] for one in built_by_us["spec"]["template"]["spec"]["containers"]] == ["second"]

@@ -123,7 +123,6 @@ class Graph:
         self.whole_tree = tree
         self._names = names
         self.ignore_files = ignore_files(tree)
-        #: What was looked at so far of what sources have in their artifacts.
         #: What was looked at of what sources have in their artifacts.
         self.seen: dict[Sight, Closures] = {}
         self.closures = self.seen_by(Sight())
@@ -281,8 +280,9 @@ class _Walk:
             closure=closures.of(self._start.path),
         )
         outline = self._graph.renderer.outline(plain)
-        found = _kustomizations(outline, None)
-        itself = next((node for node in found if node.spec_path == self._start.path), None)
+        itself = next(
+            (node for node in _kustomizations(outline, None) if node.spec_path == self._start.path), None
+        )
         if itself is None:
             self._remember(outline, lambda: self._graph.renderer.render(plain))
             self._report(outline, self._start.path)

@@ -205,7 +205,7 @@ class Renderer:
 
     def _built(self, build: Build, folder: Path) -> str:
         files = dict(_files(build))
-        if schema.is_enough(files.values()) and self._kustomize.description == schema.DESCRIPTION:
+        if schema.is_enough(files) and self._kustomize.description == schema.DESCRIPTION:
             files[_in(home(build.closure), _own(build))] += _dumped(schema.declaration())
         folder.mkdir(parents=True, exist_ok=True)
         try:
