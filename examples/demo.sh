@@ -7,6 +7,9 @@ checkout=$(dirname "$here")
 demo=$checkout/build/demo
 export PATH=$checkout/.venv/bin:$PATH
 
+# The repositories of the demo are not the one that a CI runs it for.
+unset CI GITHUB_ACTIONS GITLAB_CI FORGEJO_ACTIONS GITEA_ACTIONS
+
 # On an engine of the user's own nothing may stay behind.
 take_down() {
   for stack in "$demo"/stacks/*/; do
