@@ -190,19 +190,12 @@ class Host:
 
     @contextlib.contextmanager
     def on_busybox(self) -> Iterator[None]:
-        """Meanwhile whoever logs in has busybox and docker, and no other program.
-
-        But for flock, which Debian's busybox was built without.
-        """
-        busybox = packages.programs(packages.ensure(pins.load().packages)) / "busybox"
+        """Meanwhile whoever logs in has busybox and docker, and no other program."""
         folder = self.engine.folder / "applets"
         if not folder.exists():
-            folder.mkdir()
-            for name in programs.run([busybox, "--list"]).split():
-                (folder / name).symlink_to(busybox)
-            for name in ("docker", "flock"):
-                found = shutil.which(name, path=self.engine.environment["PATH"])
-                (folder / name).symlink_to(found or "missing")
+            packages.put_applets(packages.ensure(pins.load().packages), folder)
+            docker = shutil.which("docker", path=self.engine.environment["PATH"])
+            (folder / "docker").symlink_to(docker or "missing")
         usual = {
             place: place.read_text() for place in (self.engine.folder / "passwd", self._folder / "config")
         }

@@ -1,6 +1,7 @@
 """The tier `packages`: Docker Engine and its companions, from Debian packages that are never installed."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,3 +127,15 @@ def _link_programs(tier: Path) -> None:
     for place in PROGRAM_FOLDERS:
         for program in (tier / "root" / place).iterdir():
             (target / program.name).symlink_to(Path("../root", place, program.name))
+
+
+def put_applets(tier: Path, folder: Path) -> None:
+    """Make `folder`, with every program of the tier's busybox.
+
+    And flock, which Debian builds it without, other than Alpine: that one is the machine's.
+    """
+    busybox = programs(tier) / "busybox"
+    folder.mkdir()
+    for name in run([busybox, "--list"]).split():
+        (folder / name).symlink_to(busybox)
+    (folder / "flock").symlink_to(shutil.which("flock") or "flock")

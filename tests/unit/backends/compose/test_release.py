@@ -55,14 +55,8 @@ class Place:
         self._shell = [shutil.which(shell) or shell]
         if shell == "busybox":
             # Every program of the host is busybox's own.
-            busybox = packages.programs(packages.ensure(pins.load().packages)) / "busybox"
-            listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
             programs = str(root / "applets")
-            (root / "applets").mkdir()
-            for name in listed.stdout.split():
-                (root / "applets" / name).symlink_to(busybox)
-            # Debian builds it without this one, other than Alpine.
-            (root / "applets/flock").symlink_to(shutil.which("flock") or "flock")
+            packages.put_applets(packages.ensure(pins.load().packages), root / "applets")
             self._shell = [str(root / "applets/sh")]
         program.write_text('#!/bin/sh\nenv >"$SEEN"\necho composed\n')
         program.chmod(0o755)
