@@ -14,7 +14,7 @@ from sf.backends.flux.remote import is_on_the_web, is_remote
 from sf.backends.flux.tree import KUSTOMIZATION_FILES, Escape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sf.backends.flux.fetch import Remotes
     from sf.backends.flux.names import Name, Names
@@ -132,10 +132,15 @@ class Closures:
         # Where a path is a file or a folder in one tree only, it may be missed or found in any closure.
         self._like = like.known if like is not None and tree.has_paths_of(like.tree) else {}
 
-    def explore(self, roots: Iterable[tuple[str, Collection[str]]]) -> None:
+    def explore(self, roots: Iterable[tuple[str, Iterable[str]]]) -> None:
         """Prepare `of` for many (path, components) at once, reading files level by level instead of one by one."""
-        new = [root for root in roots if self._same(root[0], tuple(root[1])) is None]
-        frontier = {folder for path, components in new for folder in self._starts(path, components)}
+        frontier: set[str] = set()
+        for path, components in roots:
+            key = path, tuple(components)
+            if same := self._same(*key):
+                self.known[key] = same
+            else:
+                frontier.update(self._starts(*key))
         seen = set(frontier)
         while frontier:
             self._fetch(frontier)
